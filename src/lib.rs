@@ -23,6 +23,7 @@
 //! is true.
 
 pub mod error;
+pub mod kernels;
 
 pub mod letters;
 pub mod schema;

@@ -1,0 +1,14 @@
+//! Fused maths on slices: each forward with its backward. No kernel knows a model, a tensor or a thread; parallelism is
+//! one worker a core with kernels of its own, because threads inside an operation cost more than they bring on short sentences.
+
+pub mod activation;
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod linear_cross_entropy;
+pub mod math;
+pub mod matmul;
+pub mod norm;
+pub mod rotary;
+pub mod simd;
+pub mod threads;
