@@ -29,3 +29,5 @@ pub mod letters;
 pub mod schema;
 
 pub mod article;
+
+pub mod dataset;
