@@ -31,3 +31,6 @@ pub mod schema;
 pub mod article;
 
 pub mod dataset;
+pub mod language;
+pub mod read;
+pub mod sentences;
