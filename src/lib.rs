@@ -34,3 +34,4 @@ pub mod dataset;
 pub mod language;
 pub mod read;
 pub mod sentences;
+pub mod tokens;

@@ -1,0 +1,207 @@
+//! tokenizer.json, opened: text → subword ids.
+
+use super::input::{Encoded, InputConfig, Pieces, lay_out};
+use crate::article::SentenceInput;
+use crate::error::{Error, Place, Result};
+use std::fs;
+use std::path::Path;
+
+/// Text beyond this many characters a token is not even looked at, so that a sentence of 10 MB costs no more than a long one.
+const MAX_CHARS_PER_TOKEN: usize = 16;
+
+/// Ids of the special tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Special {
+    /// `[PAD]`; never used by packed batches, kept for other tools.
+    pub pad: u32,
+    /// `[UNK]`: characters outside the vocabulary.
+    pub unknown: u32,
+    /// `[CLS]`: begins every input.
+    pub cls: u32,
+    /// `[SEP]`: ends the sentence and each part of context.
+    pub sep: u32,
+    /// `[MASK]`: a hidden word in pre-training.
+    pub mask: u32,
+    /// `[TITLE]`: begins the headline.
+    pub title: u32,
+    /// `[PREV]`: begins the previous sentence.
+    pub previous: u32,
+}
+
+impl Special {
+    /// Their names, in the order of their ids in a tokenizer trained here.
+    pub const NAMES: [&str; 7] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[TITLE]", "[PREV]"];
+
+    fn ids(&self) -> [u32; 7] {
+        [self.pad, self.unknown, self.cls, self.sep, self.mask, self.title, self.previous]
+    }
+}
+
+/// A subword tokenizer with the special tokens of our inputs.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    special: Special,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size()).field("special", &self.special).finish()
+    }
+}
+
+impl Tokenizer {
+    /// Reads a tokenizer.json.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is none that [`parse`](Self::parse) accepts.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&fs::read(path).map_err(Error::io("read", path))?, path)
+    }
+
+    /// Opens the bytes of a tokenizer.json; `path` is only named in errors.
+    ///
+    /// # Errors
+    /// The bytes are not a tokenizer of the `tokenizers` library, or one of [`Special::NAMES`] is not in it.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| {
+            Error::bad(
+                Place::file(path),
+                format!("not a tokenizer ({e})"),
+                "a tokenizer.json of the tokenizers library",
+            )
+        })?;
+        // cut and padded by us; a text that holds the letters "[SEP]" is text
+        inner.with_truncation(None).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        inner.with_padding(None);
+        inner.set_encode_special_tokens(true);
+
+        let id = |name: &str| {
+            inner.token_to_id(name).ok_or_else(|| {
+                Error::bad(
+                    Place::file(path),
+                    format!("no special token {name}"),
+                    format!("all of {}", Special::NAMES.join(" ")),
+                )
+                .hint("train one with `rasid tokenizer train`")
+            })
+        };
+        let [pad, unknown, cls, sep, mask, title, previous] = Special::NAMES;
+        let special = Special {
+            pad: id(pad)?,
+            unknown: id(unknown)?,
+            cls: id(cls)?,
+            sep: id(sep)?,
+            mask: id(mask)?,
+            title: id(title)?,
+            previous: id(previous)?,
+        };
+        Ok(Tokenizer { inner, special, bytes: bytes.to_vec() })
+    }
+
+    /// The file as it was read, byte for byte, to be stored with a model.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Number of ids: every id is below it.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Ids of the special tokens.
+    pub fn special(&self) -> Special {
+        self.special
+    }
+
+    /// Id of a token, special or not, by its text.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Text of a token by its id; ▁ marks the start of a word.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The subwords of a text of any length, without special tokens; empty for white space.
+    ///
+    /// # Errors
+    /// The tokenizer refuses; one trained here does not.
+    pub fn text_ids(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.pieces(text)?.ids)
+    }
+
+    /// A sentence with its context as the model reads it; see [`tokens`](crate::tokens) for the layout.
+    ///
+    /// The previous sentence is cut first, at its start and between words, then the title at its end, and the sentence only if
+    /// it is too long alone: then its end is missing and `truncated` is set.
+    ///
+    /// # Errors
+    /// `max_tokens` is too small; or the tokenizer refuses, which one trained here does not.
+    pub fn encode(&self, input: SentenceInput<'_>, config: &InputConfig) -> Result<Encoded> {
+        config.check()?;
+        let reach = config.max_tokens.saturating_mul(MAX_CHARS_PER_TOKEN);
+        let context = |wanted: bool, text: Option<&str>, cut: fn(&str, usize) -> &str| match text {
+            Some(text) if wanted => self.pieces(cut(text.trim(), reach)),
+            _ => Ok(Pieces::default()),
+        };
+        let sentence = input.text.trim();
+        let seen = first_chars(sentence, reach);
+        let pieces = self.pieces(seen)?;
+        let title = context(config.context.has_title(), input.title, first_chars)?;
+        let previous = context(config.context.has_previous(), input.previous, last_chars)?;
+
+        let mut encoded = lay_out(&pieces, &title, &previous, &self.special, config.max_tokens);
+        encoded.truncated |= seen.len() < sentence.len();
+        Ok(encoded)
+    }
+
+    pub(super) fn pieces(&self, text: &str) -> Result<Pieces> {
+        let encoding = self.inner.encode(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
+        let special = self.special.ids();
+        // the ids of special tokens are ours alone, whatever a foreign tokenizer makes of their names in a text
+        let plain = |id: &u32| if special.contains(id) { self.special.unknown } else { *id };
+        Ok(Pieces {
+            ids: encoding.get_ids().iter().map(plain).collect(),
+            words: encoding.get_word_ids().iter().map(|word| word.unwrap_or(0)).collect(),
+        })
+    }
+}
+
+fn first_chars(text: &str, n_chars: usize) -> &str {
+    let end = text.char_indices().nth(n_chars).map_or(text.len(), |(byte, _)| byte);
+    &text[..end]
+}
+
+fn last_chars(text: &str, n_chars: usize) -> &str {
+    let start = text.char_indices().rev().nth(n_chars.saturating_sub(1)).map_or(0, |(byte, _)| byte);
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_by_characters_not_bytes() {
+        assert_eq!((first_chars("قصف جوي", 3), last_chars("قصف جوي", 3)), ("قصف", "جوي"));
+        assert_eq!((first_chars("قصف", 9), last_chars("قصف", 9)), ("قصف", "قصف"));
+        assert_eq!(last_chars("", 9), "");
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_file() {
+        let path = Path::new("model/tokenizer.json");
+        let message = |bytes: &[u8]| Tokenizer::parse(bytes, path).unwrap_err().to_string();
+        assert!(message(b"{").starts_with("model/tokenizer.json: not a tokenizer ("));
+        let none = br#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+            "pre_tokenizer":null,"post_processor":null,"decoder":null,
+            "model":{"type":"WordLevel","vocab":{"[PAD]":0,"[UNK]":1},"unk_token":"[UNK]"}}"#;
+        assert_eq!(
+            message(none),
+            "model/tokenizer.json: no special token [CLS]; expected all of [PAD] [UNK] [CLS] [SEP] [MASK] [TITLE] [PREV]; \
+             train one with `rasid tokenizer train`"
+        );
+    }
+}
