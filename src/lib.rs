@@ -35,3 +35,5 @@ pub mod language;
 pub mod read;
 pub mod sentences;
 pub mod tokens;
+
+pub mod model;

@@ -1,0 +1,17 @@
+//! Packed tokens → logits: an encoder of the ModernBERT shape (Warner et al., 2024) and one linear head a question.
+//!
+//! Axes, in every comment below: T tokens of all sentences of a batch end to end, S sentences, D hidden size, H attention
+//! heads, F intermediate size, L labels of a head. There is no padding anywhere, in training or in classification.
+
+pub mod classifier;
+pub mod config;
+pub mod encoder;
+pub mod mode;
+pub mod ops;
+pub mod weights;
+
+pub use classifier::Classifier;
+pub use config::{Config, Pooling};
+pub use encoder::Encoder;
+pub use mode::Mode;
+pub use weights::Weights;

@@ -1,0 +1,81 @@
+//! Training or not: the one difference between the two is dropout, and dropout cannot be written without a seed.
+
+use crate::error::Result;
+use candle_core::Tensor;
+
+/// How a forward pass is run.
+pub enum Mode<'r> {
+    /// Nothing is dropped.
+    Eval,
+    /// Values are dropped by masks drawn from this generator.
+    Train(&'r mut Dropout),
+}
+
+/// Seeded dropout. The generator is splitmix64 (Steele, Lea and Flood, 2014), so a seed gives the same masks everywhere.
+pub struct Dropout {
+    state: u64,
+    rate: f32,
+}
+
+impl Dropout {
+    /// Drops each value with probability `rate`; `seed` should differ from step to step and replica to replica.
+    pub fn new(seed: u64, rate: f32) -> Dropout {
+        Dropout { state: seed, rate }
+    }
+}
+
+/// The next number of a splitmix64 generator.
+pub fn splitmix64(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl Mode<'_> {
+    /// Drops values of `x` and scales the others by 1 / (1 - rate) when training; `x` itself otherwise.
+    ///
+    /// # Errors
+    /// Fails if the product of `x` and the mask cannot be formed.
+    pub fn dropout(&mut self, x: Tensor) -> Result<Tensor> {
+        let Mode::Train(dropout) = self else { return Ok(x) };
+        if dropout.rate <= 0.0 {
+            return Ok(x);
+        }
+        let kept = 1.0 / (1.0 - dropout.rate);
+        let threshold = (f64::from(dropout.rate) * 2f64.powi(32)) as u64;
+        let n = x.elem_count();
+        let mut mask = Vec::with_capacity(n + 1);
+        while mask.len() < n {
+            let bits = splitmix64(&mut dropout.state);
+            for half in [bits & 0xFFFF_FFFF, bits >> 32] {
+                mask.push(if half < threshold { 0.0 } else { kept });
+            }
+        }
+        mask.truncate(n);
+        let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
+        Ok((x * mask)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn drops_the_asked_share_keeps_the_mean_and_repeats_itself() {
+        let ones = Tensor::ones(10_001, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let draw = |seed| {
+            let mut dropout = Dropout::new(seed, 0.25);
+            Mode::Train(&mut dropout).dropout(ones.clone()).unwrap().to_vec1::<f32>().unwrap()
+        };
+        let a = draw(7);
+        let dropped = a.iter().filter(|x| **x == 0.0).count();
+        assert!((2300..2700).contains(&dropped), "{dropped}");
+        assert!((a.iter().sum::<f32>() / 10_001.0 - 1.0).abs() < 0.03);
+        assert_eq!(a, draw(7));
+        assert_ne!(a, draw(8));
+    }
+}

@@ -1,0 +1,344 @@
+//! The fused kernels as candle operations with a backward pass, for f32 on the CPU.
+//!
+//! candle's own norm, softmax and rotary operations are forward only: a network built on them trains its last layer and
+//! looks fine. Each operation here is checked against plain autograd and against finite differences.
+
+use crate::kernels::attention::{Heads, attention, attention_backward};
+use crate::kernels::cross_entropy::CrossEntropy;
+use crate::kernels::linear_cross_entropy::{Gradients, linear_cross_entropy as linear_cross_entropy_kernel};
+use crate::kernels::matmul::{View, matmul, matmul_by_rows};
+use crate::kernels::rotary::Rotary;
+use crate::kernels::{activation, norm};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// `y = x @ wᵀ`: x (T, K), w (N, K) as PyTorch stores it, y (T, N).
+pub fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(&w.contiguous()?, Linear)
+}
+
+/// Layer norm without bias over the last axis: x (T, D), weight (D).
+pub fn layer_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(weight, LayerNorm { eps: eps as f32 })
+}
+
+/// `gelu(input) * gate` for x (T, 2F) = [input, gate]; gives (T, F).
+pub fn geglu(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(GeGlu)
+}
+
+/// `gelu(x)` of every value, the exact one.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Gelu)
+}
+
+/// Mean over M rows of the cross-entropy of `hidden @ tableᵀ`: hidden (M, D), table (V, D), M targets; gives a scalar.
+///
+/// The gradients are computed along with the loss and kept for the backward pass, which would else repeat the products.
+pub fn linear_cross_entropy(hidden: &Tensor, table: &Tensor, targets: Vec<u32>) -> Result<Tensor> {
+    hidden.contiguous()?.apply_op2(&table.contiguous()?, LinearCrossEntropy { targets, kept: Mutex::new(None) })
+}
+
+/// Self-attention of packed sentences: qkv (T, 3D), starts (S + 1); gives (T, D).
+pub fn packed_attention(qkv: &Tensor, starts: Arc<Vec<usize>>, heads: Heads, rotary: Arc<Rotary>) -> Result<Tensor> {
+    qkv.contiguous()?.apply_op1(Attention { starts, heads, rotary })
+}
+
+/// Mean over each range of rows: x (T, D), one row a range; gives (S, D). An empty range gives zeros.
+pub fn mean_of_rows(x: &Tensor, ranges: Vec<Range<usize>>) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(MeanOfRows { ranges })
+}
+
+/// Rows of a table: weight (V, D), ids T of them; gives (T, D).
+pub fn embedding(weight: &Tensor, ids: Arc<Vec<u32>>) -> Result<Tensor> {
+    weight.contiguous()?.apply_op1(Embedding { ids })
+}
+
+/// Mean cross-entropy of logits (N, L) as a scalar; rows without a target do not count.
+pub fn cross_entropy(logits: &Tensor, targets: Vec<Option<usize>>, settings: CrossEntropy) -> Result<Tensor> {
+    logits.contiguous()?.apply_op1(CrossEntropyLoss { targets, settings })
+}
+
+/// The values of a contiguous f32 tensor on the CPU.
+fn values<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
+        None => bail!("expected a contiguous tensor, found strides {:?}", layout.stride()),
+    }
+}
+
+/// Calls `f` with the values of a tensor, made contiguous first.
+fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let tensor = tensor.contiguous()?;
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(f(values(storage, layout)?)),
+        _ => bail!("expected a tensor on the CPU"),
+    }
+}
+
+fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(values, like.shape(), like.device())
+}
+
+fn rows_and_columns(layout: &Layout) -> Result<(usize, usize)> {
+    layout.shape().dims2()
+}
+
+struct Linear;
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ((t, k), (n, k2)) = (rows_and_columns(xl)?, rows_and_columns(wl)?);
+        if k != k2 {
+            bail!("linear: x is ({t}, {k}) and w is ({n}, {k2})");
+        }
+        let mut out = vec![0.0; t * n];
+        matmul_by_rows(&mut out, values(x, xl)?, values(w, wl)?, (t, k, n));
+        Ok((CpuStorage::F32(out), (t, n).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let ((t, k), (n, _)) = (x.dims2()?, w.dims2()?);
+        let (mut dx, mut dw) = (vec![0.0; t * k], vec![0.0; n * k]);
+        with_values(grad, |g| {
+            with_values(w, |w| {
+                matmul((&mut dx, View::dense(t, k)), (g, View::dense(t, n)), (w, View::dense(n, k)), 1.0, false)
+            })?;
+            with_values(x, |x| {
+                matmul((&mut dw, View::dense(n, k)), (g, View::dense(t, n).t()), (x, View::dense(t, k)), 1.0, false)
+            })
+        })??;
+        Ok((Some(tensor(dx, x)?), Some(tensor(dw, w)?)))
+    }
+}
+
+struct LayerNorm {
+    eps: f32,
+}
+
+impl CustomOp2 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (x, w) = (values(x, xl)?, values(w, wl)?);
+        let mut out = vec![0.0; x.len()];
+        norm::layer_norm(x, w, self.eps, &mut out);
+        Ok((CpuStorage::F32(out), xl.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (mut dx, mut dw) = (vec![0.0; x.elem_count()], vec![0.0; w.elem_count()]);
+        with_values(x, |xs| {
+            with_values(w, |ws| with_values(grad, |g| norm::layer_norm_backward(xs, ws, self.eps, g, &mut dx, &mut dw)))
+        })???;
+        Ok((Some(tensor(dx, x)?), Some(tensor(dw, w)?)))
+    }
+}
+
+struct GeGlu;
+
+impl CustomOp1 for GeGlu {
+    fn name(&self) -> &'static str {
+        "geglu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (t, two_f) = rows_and_columns(layout)?;
+        let mut out = vec![0.0; t * two_f / 2];
+        activation::geglu(values(x, layout)?, two_f / 2, &mut out);
+        Ok((CpuStorage::F32(out), (t, two_f / 2).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let f = x.dim(1)? / 2;
+        let mut dx = vec![0.0; x.elem_count()];
+        with_values(x, |xs| with_values(grad, |g| activation::geglu_backward(xs, f, g, &mut dx)))??;
+        Ok(Some(tensor(dx, x)?))
+    }
+}
+
+struct Gelu;
+
+impl CustomOp1 for Gelu {
+    fn name(&self) -> &'static str {
+        "gelu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = values(x, layout)?;
+        let mut out = vec![0.0; x.len()];
+        activation::gelu_all(x, &mut out);
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let mut dx = vec![0.0; x.elem_count()];
+        with_values(x, |xs| with_values(grad, |g| activation::gelu_all_backward(xs, g, &mut dx)))??;
+        Ok(Some(tensor(dx, x)?))
+    }
+}
+
+struct LinearCrossEntropy {
+    targets: Vec<u32>,
+    kept: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
+}
+
+impl CustomOp2 for LinearCrossEntropy {
+    fn name(&self) -> &'static str {
+        "linear_cross_entropy"
+    }
+
+    fn cpu_fwd(&self, h: &CpuStorage, hl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ((m, d), (v, _)) = (rows_and_columns(hl)?, rows_and_columns(wl)?);
+        if m != self.targets.len() || self.targets.iter().any(|t| *t as usize >= v) {
+            bail!("linear_cross_entropy: {m} rows, {} targets, {v} classes", self.targets.len());
+        }
+        let (mut dh, mut dw) = (vec![0.0; m * d], vec![0.0; v * d]);
+        let scale = 1.0 / m.max(1) as f32;
+        let gradients = Gradients { hidden: &mut dh, table: &mut dw };
+        let loss =
+            linear_cross_entropy_kernel(values(h, hl)?, values(w, wl)?, d, &self.targets, scale, Some(gradients));
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((dh, dw));
+        Ok((CpuStorage::F32(vec![loss as f32 * scale]), Shape::from(())))
+    }
+
+    fn bwd(&self, h: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.to_scalar::<f32>()?;
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut dh, mut dw)) = kept else { bail!("linear_cross_entropy: backward ran twice") };
+        if grad != 1.0 {
+            dh.iter_mut().chain(&mut dw).for_each(|g| *g *= grad);
+        }
+        Ok((Some(tensor(dh, h)?), Some(tensor(dw, w)?)))
+    }
+}
+
+struct Attention {
+    starts: Arc<Vec<usize>>,
+    heads: Heads,
+    rotary: Arc<Rotary>,
+}
+
+impl CustomOp1 for Attention {
+    fn name(&self) -> &'static str {
+        "packed_attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (t, three_d) = rows_and_columns(layout)?;
+        let mut out = vec![0.0; t * three_d / 3];
+        attention(values(qkv, layout)?, &self.starts, self.heads, &self.rotary, &mut out);
+        Ok((CpuStorage::F32(out), (t, three_d / 3).into()))
+    }
+
+    fn bwd(&self, qkv: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let mut dqkv = vec![0.0; qkv.elem_count()];
+        with_values(qkv, |x| {
+            with_values(grad, |g| attention_backward(x, &self.starts, self.heads, &self.rotary, g, &mut dqkv))
+        })??;
+        Ok(Some(tensor(dqkv, qkv)?))
+    }
+}
+
+struct MeanOfRows {
+    ranges: Vec<Range<usize>>,
+}
+
+impl CustomOp1 for MeanOfRows {
+    fn name(&self) -> &'static str {
+        "mean_of_rows"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (_, d) = rows_and_columns(layout)?;
+        let x = values(x, layout)?;
+        let mut out = vec![0.0; self.ranges.len() * d];
+        for (range, out) in self.ranges.iter().zip(out.chunks_exact_mut(d)) {
+            for row in x[range.start * d..range.end * d].chunks_exact(d) {
+                out.iter_mut().zip(row).for_each(|(o, x)| *o += x);
+            }
+            let scale = 1.0 / range.len().max(1) as f32;
+            out.iter_mut().for_each(|o| *o *= scale);
+        }
+        Ok((CpuStorage::F32(out), (self.ranges.len(), d).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let d = x.dim(1)?;
+        let mut dx = vec![0.0; x.elem_count()];
+        with_values(grad, |g| {
+            for (range, g) in self.ranges.iter().zip(g.chunks_exact(d)) {
+                let scale = 1.0 / range.len().max(1) as f32;
+                for row in dx[range.start * d..range.end * d].chunks_exact_mut(d) {
+                    row.iter_mut().zip(g).for_each(|(o, g)| *o += g * scale);
+                }
+            }
+        })?;
+        Ok(Some(tensor(dx, x)?))
+    }
+}
+
+struct Embedding {
+    ids: Arc<Vec<u32>>,
+}
+
+impl CustomOp1 for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(&self, weight: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (v, d) = rows_and_columns(layout)?;
+        let weight = values(weight, layout)?;
+        let mut out = Vec::with_capacity(self.ids.len() * d);
+        for &id in self.ids.iter() {
+            match weight.get(id as usize * d..(id as usize + 1) * d) {
+                Some(row) => out.extend_from_slice(row),
+                None => bail!("token id {id} in a vocabulary of {v}"),
+            }
+        }
+        Ok((CpuStorage::F32(out), (self.ids.len(), d).into()))
+    }
+
+    fn bwd(&self, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let d = weight.dim(1)?;
+        let mut dw = vec![0.0; weight.elem_count()];
+        with_values(grad, |g| {
+            for (&id, g) in self.ids.iter().zip(g.chunks_exact(d)) {
+                dw[id as usize * d..][..d].iter_mut().zip(g).for_each(|(o, g)| *o += g);
+            }
+        })?;
+        Ok(Some(tensor(dw, weight)?))
+    }
+}
+
+struct CrossEntropyLoss {
+    targets: Vec<Option<usize>>,
+    settings: CrossEntropy,
+}
+
+impl CustomOp1 for CrossEntropyLoss {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (loss, _) = self.settings.loss_and_gradient(values(logits, layout)?, &self.targets);
+        Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
+    }
+
+    fn bwd(&self, logits: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.to_scalar::<f32>()?;
+        let (_, mut dx) = with_values(logits, |x| self.settings.loss_and_gradient(x, &self.targets))?;
+        dx.iter_mut().for_each(|x| *x *= grad);
+        Ok(Some(tensor(dx, logits)?))
+    }
+}
