@@ -37,3 +37,6 @@ pub mod sentences;
 pub mod tokens;
 
 pub mod model;
+
+pub mod baseline;
+pub mod metrics;
