@@ -39,4 +39,5 @@ pub mod tokens;
 pub mod model;
 
 pub mod baseline;
+pub mod gazetteer;
 pub mod metrics;
