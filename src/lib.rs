@@ -41,3 +41,8 @@ pub mod model;
 pub mod baseline;
 pub mod gazetteer;
 pub mod metrics;
+
+pub mod model_dir;
+pub mod report;
+
+pub mod tagger;

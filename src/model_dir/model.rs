@@ -1,0 +1,115 @@
+//! A model that is ready to classify.
+
+use crate::article::{Classify, Prediction, SentenceInput, Tag};
+use crate::error::Result;
+use crate::kernels::math::softmax_in_place;
+use crate::kernels::threads::{default_workers, in_parallel};
+use crate::model::{Classifier, Mode};
+use crate::schema::Schema;
+use crate::tokens::{Encoded, InputConfig, Packed, Tokenizer};
+use std::sync::Arc;
+
+/// Tokens a worker takes at once: enough to keep the matrix products busy, few enough to stay in the cache.
+const TOKENS_A_PACK: usize = 512;
+
+/// Tokenizer, network and labels together.
+pub struct Model {
+    /// Name of the model in outputs.
+    pub name: String,
+    /// SHA-256 of the weights' file, in hexadecimal; empty for a model that is being trained.
+    pub sha256: String,
+    /// The questions it answers.
+    pub schema: Schema,
+    /// Splits text into ids.
+    pub tokenizer: Arc<Tokenizer>,
+    /// How much it reads.
+    pub input: InputConfig,
+    /// The network.
+    pub classifier: Classifier,
+    /// One a head: logits are divided by it before the softmax.
+    pub temperatures: Vec<f32>,
+    /// Number of threads that classify.
+    pub workers: usize,
+}
+
+impl Model {
+    /// A model over a network; temperatures are 1 and the workers as many as cores.
+    pub fn new(
+        name: &str,
+        schema: Schema,
+        tokenizer: Arc<Tokenizer>,
+        input: InputConfig,
+        classifier: Classifier,
+    ) -> Model {
+        let temperatures = vec![1.0; schema.heads.len()];
+        let (name, sha256, workers) = (name.to_string(), String::new(), default_workers());
+        Model { name, sha256, schema, tokenizer, input, classifier, temperatures, workers }
+    }
+
+    /// Logits of every head for sentences already encoded: one vector (of L values) a head, a sentence.
+    ///
+    /// Sentences are packed by length and packs are spread over the workers; the order of the results is that of the
+    /// input, and a sentence's logits are the same in every pack.
+    ///
+    /// # Errors
+    /// The network's tensors fail.
+    pub fn logits(&self, encoded: &[Encoded]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let mut order: Vec<usize> = (0..encoded.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(encoded[*i].ids.len()));
+        let mut packs: Vec<Vec<usize>> = Vec::new();
+        let mut room = 0;
+        for i in order {
+            let n = encoded[i].ids.len();
+            match packs.last_mut() {
+                Some(pack) if n <= room => pack.push(i),
+                _ => {
+                    packs.push(vec![i]);
+                    room = TOKENS_A_PACK;
+                }
+            }
+            room = room.saturating_sub(n);
+        }
+        let results = in_parallel(&packs, self.workers, |pack| -> Result<Vec<Vec<Vec<f32>>>> {
+            let batch = Packed::new(&pack.iter().map(|i| &encoded[*i]).collect::<Vec<_>>());
+            let heads = self.classifier.forward(&batch, &mut Mode::Eval)?;
+            heads.iter().map(|logits| Ok(logits.to_vec2::<f32>()?)).collect()
+        });
+        let mut logits = vec![Vec::new(); encoded.len()];
+        for (pack, heads) in packs.iter().zip(results) {
+            for head in heads? {
+                for (i, row) in pack.iter().zip(head) {
+                    logits[*i].push(row);
+                }
+            }
+        }
+        Ok(logits)
+    }
+
+    /// Encodes sentences with this model's tokenizer and context, in parallel.
+    ///
+    /// # Errors
+    /// The tokenizer fails.
+    pub fn encode(&self, inputs: &[SentenceInput<'_>]) -> Result<Vec<Encoded>> {
+        in_parallel(inputs, self.workers, |input| self.tokenizer.encode(*input, &self.input)).into_iter().collect()
+    }
+}
+
+impl Classify for Model {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn classify(&self, inputs: &[SentenceInput<'_>]) -> Result<Vec<Prediction>> {
+        let encoded = self.encode(inputs)?;
+        let logits = self.logits(&encoded)?;
+        let predictions = encoded.iter().zip(logits).map(|(encoded, heads)| {
+            let tags = heads.into_iter().zip(&self.temperatures).map(|(mut row, temperature)| {
+                row.iter_mut().for_each(|x| *x /= temperature);
+                softmax_in_place(&mut row);
+                Tag::from_probabilities(row)
+            });
+            Prediction { tags: tags.collect(), truncated: encoded.truncated }
+        });
+        Ok(predictions.collect())
+    }
+}

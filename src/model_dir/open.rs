@@ -1,0 +1,132 @@
+//! Folder → model, with every fault told by file.
+
+use super::config_json::ConfigJson;
+use super::model::Model;
+use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
+use crate::error::{Error, Place, Result};
+use crate::model::{Classifier, Weights};
+use crate::schema::Schema;
+use crate::tokens::Tokenizer;
+use candle_core::{DType, Device};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens a model directory.
+///
+/// # Errors
+/// The folder or one of its files is missing, cut short, not of this schema, or a weight has the wrong shape.
+pub fn open(path: &Path) -> Result<Model> {
+    check_folder(path)?;
+    let read = |name: &str| read_file(&path.join(name));
+    let files = [read(CONFIG)?, read(SCHEMA)?, read(TOKENIZER)?, read(WEIGHTS)?];
+    assemble([&files[0], &files[1], &files[2], &files[3]], path)
+}
+
+pub(super) fn check_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let found = if path.exists() { "a file" } else { "nothing" };
+    let error = Error::bad(Place::file(path), found, "a model directory (config.json, model.safetensors, …)");
+    Err(error.hint("`rasid train` writes one; without --model the shipped model is used"))
+}
+
+/// The model that was compiled into the program.
+///
+/// # Errors
+/// As [`open`], which would be a fault of the build; or the program was built without the feature `embedded`.
+pub fn embedded() -> Result<Model> {
+    assemble(shipped_files()?, Path::new(EMBEDDED))
+}
+
+/// What stands for a path where the model is in the program.
+pub(super) const EMBEDDED: &str = "the model in the program";
+
+/// Configuration, schema, tokenizer and weights of the shipped model.
+///
+/// # Errors
+/// The program was built without the feature `embedded`.
+pub(super) fn shipped_files() -> Result<[&'static [u8]; 4]> {
+    #[cfg(not(feature = "embedded"))]
+    return Err(Error::Usage("this program was built without a model in it".into()));
+    #[cfg(feature = "embedded")]
+    Ok([
+        include_bytes!("../../models/default/config.json"),
+        include_bytes!("../../models/default/schema.toml"),
+        include_bytes!("../../models/default/tokenizer.json"),
+        include_bytes!("../../models/default/model.safetensors"),
+    ])
+}
+
+/// What fine-tuning starts from: configuration, weights (f32) and tokenizer of a model directory, whatever its heads.
+///
+/// # Errors
+/// As [`open`], less the schema.
+pub fn open_base(path: &Path) -> Result<(ConfigJson, Weights, Tokenizer)> {
+    let read = |name: &str| {
+        let file = path.join(name);
+        Ok::<_, Error>((read_file(&file)?, file))
+    };
+    let (config, config_path) = read(CONFIG)?;
+    let (tokenizer, tokenizer_path) = read(TOKENIZER)?;
+    let (weights, weights_path) = read(WEIGHTS)?;
+    let config = ConfigJson::parse(&config, &config_path)?;
+    Ok((config, read_weights(&weights, &weights_path)?, Tokenizer::parse(&tokenizer, &tokenizer_path)?))
+}
+
+/// A file of a model directory; a folder without it is no model.
+fn read_file(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).map_err(|fault| match fault.kind() {
+        std::io::ErrorKind::NotFound => {
+            let error = Error::bad(Place::file(file), "no such file", "a file that every model directory has");
+            error.hint("the folder is no model or was copied in part; fetch it again, or `rasid train` writes one")
+        }
+        _ => Error::io("read", file)(fault),
+    })
+}
+
+/// Parses a safetensors file; all weights come out as f32.
+///
+/// # Errors
+/// The file is not safetensors or was cut short.
+pub fn read_weights(bytes: &[u8], path: &Path) -> Result<Weights> {
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| {
+        let found =
+            format!("{} bytes that are no whole safetensors file ({})", bytes.len(), first_line(&e.to_string()));
+        Error::bad(Place::file(path), found, "the weights that `rasid train` wrote")
+            .hint("the file was cut short or damaged; fetch it again")
+    })?;
+    let tensors = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)));
+    Ok(Weights(tensors.collect::<Result<_>>()?))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or("")
+}
+
+fn assemble([config, schema, tokenizer, weights]: [&[u8]; 4], path: &Path) -> Result<Model> {
+    let config_path = path.join(CONFIG);
+    let config = ConfigJson::parse(config, &config_path)?;
+    let schema_path = path.join(SCHEMA);
+    let schema_text = std::str::from_utf8(schema).map_err(|e| {
+        Error::bad(Place::offset(&schema_path, e.valid_up_to() as u64), "bytes that are not UTF-8", "TOML text")
+    })?;
+    let schema = Schema::parse(schema_text, &schema_path)?;
+    config.check_labels(&schema, &config_path)?;
+    let tokenizer = Tokenizer::parse(tokenizer, &path.join(TOKENIZER))?;
+    if tokenizer.vocab_size() > config.encoder.vocab_size {
+        let found = format!("{} entries", tokenizer.vocab_size());
+        let expected = format!("at most {}, as config.json says", config.encoder.vocab_size);
+        return Err(Error::bad(Place::file(path.join(TOKENIZER)), found, expected));
+    }
+    let sha256 = Sha256::digest(weights).iter().map(|b| format!("{b:02x}")).collect();
+    let weights_path = path.join(WEIGHTS);
+    let weights = read_weights(weights, &weights_path)?;
+    let heads: Vec<(String, usize)> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
+    let classifier = Classifier::new(&config.encoder, &heads, &weights, &weights_path)?;
+    let mut model = Model::new(&config.name, schema, Arc::new(tokenizer), config.input, classifier);
+    model.temperatures = config.heads.iter().map(|h| h.temperature).collect();
+    model.sha256 = sha256;
+    Ok(model)
+}

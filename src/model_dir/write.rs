@@ -1,0 +1,85 @@
+//! Model → folder, whole or not at all.
+
+use super::config_json::ConfigJson;
+use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
+use crate::error::{Error, Result};
+use crate::model::Weights;
+use candle_core::DType;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Everything that a model directory holds.
+pub struct Contents<'a> {
+    /// config.json.
+    pub config: &'a ConfigJson,
+    /// model.safetensors.
+    pub weights: &'a Weights,
+    /// F16 or F32: how the weights are stored.
+    pub dtype: DType,
+    /// tokenizer.json, byte for byte.
+    pub tokenizer: &'a [u8],
+    /// Other files by name: schema.toml, train.toml, metrics.json, README.md.
+    pub texts: Vec<(&'a str, String)>,
+}
+
+/// Writes the folder beside `path` and renames it; a folder that was there before is replaced only when the new one is whole.
+///
+/// # Errors
+/// The system refuses to write; what was at `path` is then still there.
+pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    let staging = tempfile::Builder::new()
+        .prefix(".rasid-model-")
+        .tempdir_in(parent)
+        .map_err(Error::io("create a folder in", parent))?;
+    let put = |name: &str, bytes: &[u8]| {
+        let file = staging.path().join(name);
+        fs::write(&file, bytes).map_err(Error::io("write", path.join(name)))
+    };
+    let json = serde_json::to_string_pretty(contents.config).expect("a configuration is plain data");
+    put(CONFIG, format!("{json}\n").as_bytes())?;
+    put(TOKENIZER, contents.tokenizer)?;
+    for (name, text) in &contents.texts {
+        put(name, text.as_bytes())?;
+    }
+    debug_assert!(contents.texts.iter().any(|(name, _)| *name == SCHEMA));
+    let stored =
+        contents.weights.0.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.detach().to_dtype(contents.dtype)?)));
+    let stored: Vec<(&str, candle_core::Tensor)> = stored.collect::<Result<_>>()?;
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::tensor::serialize(stored.iter().map(|(n, t)| (*n, t)), Some(metadata))
+        .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))?;
+    put(WEIGHTS, &bytes)?;
+    replace(&staging.keep(), path)
+}
+
+/// Renames the folder `new` to `path`, on the same disk; what was there is set aside first and deleted last.
+///
+/// # Errors
+/// The system refuses; what was at `path` is then still there.
+pub fn replace(new: &Path, path: &Path) -> Result<()> {
+    // A folder made for one user only would stay so; a model is to be read by all who may read its parent.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(new, fs::Permissions::from_mode(0o755)).map_err(Error::io("open up", new))?;
+    }
+    let mut aside: Option<PathBuf> = None;
+    if path.exists() {
+        let old = path.with_extension(format!("old-{}", std::process::id()));
+        fs::rename(path, &old).map_err(Error::io("set aside", path))?;
+        aside = Some(old);
+    }
+    if let Err(error) = fs::rename(new, path) {
+        if let Some(old) = &aside {
+            let _ = fs::rename(old, path);
+        }
+        return Err(Error::io("write", path)(error));
+    }
+    match aside {
+        Some(old) => fs::remove_dir_all(&old).map_err(Error::io("delete the former", &old)),
+        None => Ok(()),
+    }
+}
