@@ -46,3 +46,7 @@ pub mod model_dir;
 pub mod report;
 
 pub mod tagger;
+
+pub mod evaluate;
+
+pub mod train;

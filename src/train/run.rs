@@ -1,0 +1,295 @@
+//! From options to a model directory: what `rasid train` does, as a function.
+
+use super::batches::items;
+use super::calibrate::temperature;
+use super::card::Card;
+use super::checkpoint::Checkpoint;
+use super::fit::{Event, Run, heads};
+use super::journal::Journal;
+use super::preflight::{check_data, check_gradients};
+use super::recipe::{Recipe, WeightsDtype};
+use crate::article::Classify;
+use crate::dataset::{Example, Split};
+use crate::error::{Error, Place, Result};
+use crate::metrics::evaluation::Evaluation;
+use crate::model::weights::{encoder_table, head_table};
+use crate::model::{Classifier, Config, Weights};
+use crate::model_dir::{self, ConfigJson, Contents, Model};
+use crate::schema::Schema;
+use crate::tokens::Tokenizer;
+use candle_core::DType;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What a run starts from.
+pub struct Base {
+    /// How it is called in the card; none for a network from nothing.
+    pub name: Option<String>,
+    /// Sizes.
+    pub config: Config,
+    /// Weights of the base; empty for a network from nothing.
+    pub weights: Weights,
+    /// Tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+}
+
+/// What to train and where to put it.
+pub struct Options<'a> {
+    /// The questions.
+    pub schema: &'a Schema,
+    /// The resolved recipe.
+    pub recipe: Recipe,
+    /// What to start from.
+    pub base: Base,
+    /// All labelled sentences; those of split test are not looked at.
+    pub examples: &'a [Example],
+    /// The model directory to write.
+    pub output: PathBuf,
+    /// Go on where an earlier run with the same options stopped.
+    pub resume: bool,
+    /// Threads; changes the time only.
+    pub workers: usize,
+}
+
+/// What came of it.
+pub struct Trained {
+    /// The model as stored, calibrated.
+    pub model: Model,
+    /// Its scores on dev, where there is a dev set.
+    pub evaluation: Option<Evaluation>,
+    /// The epoch chosen, from 1.
+    pub best_epoch: usize,
+}
+
+/// A network and the epoch it was taken from, without files.
+pub struct Prepared {
+    /// The model, calibrated on dev.
+    pub model: Model,
+    /// Its weights as stored.
+    pub weights: Weights,
+    /// The weights of the last epoch.
+    pub last: Weights,
+    /// The epoch chosen, from 1.
+    pub best_epoch: usize,
+}
+
+/// The base for `--base none`: sizes from the recipe, the tokenizer given.
+pub fn from_nothing(recipe: &Recipe, tokenizer: Arc<Tokenizer>) -> Base {
+    Base { name: None, config: recipe.model.encoder(tokenizer.vocab_size()), weights: Weights::default(), tokenizer }
+}
+
+/// The base for `--base DIR`; the recipe takes over its sizes.
+///
+/// # Errors
+/// As [`model_dir::open_base`].
+pub fn from_directory(path: &Path, recipe: &mut Recipe) -> Result<Base> {
+    let (config, weights, tokenizer) = model_dir::open_base(path)?;
+    recipe.adopt(&config.encoder);
+    let mut encoder = config.encoder;
+    encoder.classifier_pooling = recipe.model.classifier_pooling;
+    Ok(Base { name: Some(config.name), config: encoder, weights, tokenizer: Arc::new(tokenizer) })
+}
+
+/// The weights that training starts with: the base's where it has one of that name and shape, fresh ones elsewhere.
+///
+/// # Errors
+/// The base lacks a weight of the encoder or has one of another shape.
+pub fn start_weights(base: &Base, schema: &Schema, seed: u64) -> Result<Weights> {
+    let (encoder, classifier) = (encoder_table(&base.config), head_table(&base.config, &heads(schema)));
+    let mut weights = Weights::fresh(&encoder, seed)?;
+    weights.0.extend(Weights::fresh(&classifier, seed)?.0);
+    if base.name.is_some() {
+        let path = Path::new(model_dir::WEIGHTS);
+        for (name, shape, _) in &encoder {
+            weights.0.insert(name.clone(), base.weights.get(name, shape, path)?);
+        }
+        for (name, shape, _) in &classifier {
+            if let Some(known) = base.weights.0.get(name).filter(|t| t.dims() == shape.as_slice()) {
+                weights.0.insert(name.clone(), known.clone());
+            }
+        }
+    }
+    Ok(weights)
+}
+
+/// Trains and calibrates without writing a file: one fold of a cross-validation, or the heart of [`train`].
+///
+/// # Errors
+/// As [`Run::fit`] and the checks before it.
+pub fn prepare(
+    run: &Run<'_>,
+    base: &Base,
+    name: &str,
+    resumed: Option<Checkpoint>,
+    (train, dev): (&[&Example], &[&Example]),
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<Prepared> {
+    let start = start_weights(base, run.schema, run.recipe.training.seed)?;
+    check_data(run, train, dev)?;
+    check_gradients(run, &start, train)?;
+    let fitted = run.fit(start, resumed, train, dev, on_event)?;
+    // What is calibrated and scored is what is stored: rounded first.
+    let weights = rounded(&fitted.best, dtype(run.recipe))?;
+    let classifier = Classifier::new(run.config, &heads(run.schema), &weights, Path::new("the trained network"))?;
+    let mut model = Model::new(name, run.schema.clone(), run.tokenizer.clone(), run.recipe.input, classifier);
+    model.workers = run.workers;
+    model.temperatures = temperatures(&model, dev)?;
+    Ok(Prepared { model, weights, last: rounded(&fitted.last, dtype(run.recipe))?, best_epoch: fitted.best_epoch })
+}
+
+/// Trains a model and writes its directory; checkpoints, metrics and TensorBoard events lie in `OUTPUT.training` beside it.
+///
+/// # Errors
+/// Data or options that cannot work, told before the first epoch; [`Error::Interrupted`]; files that cannot be written.
+pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(&Event<'_>)) -> Result<Trained> {
+    let (schema, recipe, output) = (options.schema, &options.recipe, &options.output);
+    let of = |split: &[Option<Split>]| options.examples.iter().filter(|e| split.contains(&e.split)).collect::<Vec<_>>();
+    let (train, dev) = (of(&[Some(Split::Train), None]), of(&[Some(Split::Dev)]));
+    let folder = training_folder(output);
+    let path = folder.join("checkpoint.safetensors");
+    let fingerprint = fingerprint(options, &train, &dev);
+    let run = Run {
+        recipe,
+        schema,
+        tokenizer: &options.base.tokenizer,
+        config: &options.base.config,
+        workers: options.workers,
+        checkpoint: Some((path.clone(), fingerprint.clone())),
+        stop,
+    };
+    // Refused labels leave no folder behind.
+    check_data(&run, &train, &dev)?;
+    let resumed: Option<Checkpoint> = if options.resume { Checkpoint::load(&path, &fingerprint)? } else { None };
+    let mut history = resumed.as_ref().map(|c| c.progress.history.clone()).unwrap_or_default();
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let mut journal = Journal::open(&folder, schema)?;
+    journal.metrics(&history)?; // a kill may have come between the checkpoint and its line
+    let mut journal_fault = None;
+    let mut note = |event: Event<'_>| {
+        let written = match &event {
+            Event::Step { step, loss, gradient_norm, learning_rate, .. } => {
+                journal.step(*step, *loss, *gradient_norm, *learning_rate)
+            }
+            Event::Epoch { report, .. } => {
+                history.push(report.to_json());
+                journal.epoch(report, &history)
+            }
+        };
+        journal_fault = written.err().or(journal_fault.take());
+        on_event(&event);
+    };
+    let name = output.file_name().map_or("model".into(), |n| n.to_string_lossy().into_owned());
+    let prepared = prepare(&run, &options.base, &name, resumed, (&train, &dev), &mut note)?;
+    if let Some(fault) = journal_fault {
+        return Err(fault);
+    }
+    let mut model = prepared.model;
+    let evaluation = if dev.is_empty() {
+        None
+    } else {
+        let inputs: Vec<_> = dev.iter().map(|e| e.input()).collect();
+        Some(Evaluation::from_predictions(schema, &dev, &model.classify(&inputs)?))
+    };
+    let card = Card {
+        name: &name,
+        schema,
+        recipe,
+        base: options.base.name.as_deref(),
+        train: &train,
+        dev: &dev,
+        weights: &prepared.weights,
+        evaluation: evaluation.as_ref(),
+        best_epoch: prepared.best_epoch,
+    };
+    let config = ConfigJson::new(&name, options.base.config.clone(), recipe.input, schema, &model.temperatures);
+    let metrics = serde_json::json!({ "best_epoch": prepared.best_epoch, "dev": evaluation });
+    let metrics = format!("{}\n", serde_json::to_string_pretty(&metrics).expect("scores are plain data"));
+    let texts = vec![
+        (model_dir::SCHEMA, schema.to_toml()),
+        ("train.toml", recipe.to_toml()),
+        ("metrics.json", metrics),
+        ("README.md", card.markdown()),
+    ];
+    let mut contents = Contents {
+        config: &config,
+        weights: &prepared.last,
+        dtype: dtype(recipe),
+        tokenizer: options.base.tokenizer.bytes(),
+        texts,
+    };
+    model_dir::write(&folder.join("last"), &contents)?;
+    contents.weights = &prepared.weights;
+    model_dir::write(output, &contents)?;
+    std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    model.sha256 = model_dir::open(output)?.sha256;
+    Ok(Trained { model, evaluation, best_epoch: prepared.best_epoch })
+}
+
+/// Where checkpoints, metrics and the last epoch's model of a run lie: `OUTPUT.training`.
+pub fn training_folder(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".training");
+    PathBuf::from(name)
+}
+
+/// Checks that the output folder can be written and holds no model that would be lost.
+///
+/// # Errors
+/// Something is there already, or the folder above cannot be written.
+pub fn check_output(output: &Path, overwrite: bool) -> Result<()> {
+    if output.exists() && !overwrite {
+        let error = Error::bad(Place::file(output), "something that is there already", "a name that is free");
+        return Err(
+            error.hint("choose another --output, or give --overwrite to replace it when the new model is whole")
+        );
+    }
+    let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    tempfile::tempfile_in(parent).map(drop).map_err(Error::io("write in", parent))
+}
+
+fn temperatures(model: &Model, dev: &[&Example]) -> Result<Vec<f32>> {
+    let encoded: Vec<_> = items(dev, &model.tokenizer, &model.input)?.into_iter().map(|i| i.encoded).collect();
+    let logits = model.logits(&encoded)?;
+    let of_head = |h: usize| {
+        let rows: Vec<Vec<f32>> = logits.iter().map(|heads| heads[h].clone()).collect();
+        let gold: Vec<Option<usize>> = dev.iter().map(|e| e.labels[h]).collect();
+        temperature(&rows, &gold)
+    };
+    Ok((0..model.schema.heads.len()).map(of_head).collect())
+}
+
+fn dtype(recipe: &Recipe) -> DType {
+    match recipe.model.weights_dtype {
+        WeightsDtype::F16 => DType::F16,
+        WeightsDtype::F32 => DType::F32,
+    }
+}
+
+fn rounded(weights: &Weights, dtype: DType) -> Result<Weights> {
+    let round =
+        |(name, t): (&String, &candle_core::Tensor)| Ok((name.clone(), t.to_dtype(dtype)?.to_dtype(DType::F32)?));
+    Ok(Weights(weights.0.iter().map(round).collect::<Result<_>>()?))
+}
+
+/// SHA-256 over everything that decides the result.
+fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(options.recipe.to_toml());
+    hash.update(options.schema.to_toml());
+    hash.update(options.base.tokenizer.bytes());
+    for (name, tensor) in &options.base.weights.0 {
+        hash.update(name);
+        if let Ok(values) = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()) {
+            values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+        }
+    }
+    for (split, examples) in [("train", train), ("dev", dev)] {
+        for e in examples {
+            hash.update(format!("{split}{:?}{:?}{:?}{:?}", e.text, e.title, e.previous, e.labels));
+        }
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
