@@ -50,3 +50,5 @@ pub mod tagger;
 pub mod evaluate;
 
 pub mod train;
+
+pub mod pretrain;
