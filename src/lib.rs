@@ -52,3 +52,5 @@ pub mod evaluate;
 pub mod train;
 
 pub mod pretrain;
+
+pub mod cli;

@@ -1,0 +1,120 @@
+//! Which model is meant by a folder, by a name, or when none is named.
+
+use crate::error::{Error, Result};
+use crate::model_dir::{self, Info, Model};
+use std::path::{Component, Path, PathBuf};
+
+/// Opens the model asked for, else the default one.
+///
+/// A folder is taken as it is. A name without a slash that is no folder here is looked for as `models/NAME` in the places of
+/// the default model, which is the first of: the environment variable `RASID_MODEL`; `models/default` in the current folder;
+/// `models/default` in a folder above the executable (`target/release/rasid` finds its repository); `rasid/models/default` in
+/// the user's data folder; the model compiled into the binary.
+///
+/// # Errors
+/// The model cannot be opened, or there is none.
+pub fn open(asked: Option<&Path>) -> Result<Model> {
+    found(asked, model_dir::open, model_dir::embedded)
+}
+
+/// What the model that [`open`] would open holds.
+///
+/// # Errors
+/// As [`open`].
+pub fn info(asked: Option<&Path>) -> Result<Info> {
+    found(asked, model_dir::info, model_dir::embedded_info)
+}
+
+/// Where `rasid model pull` puts a model of this name; none where the system has no folder for a user's data.
+pub fn data_place(name: &str) -> Option<PathBuf> {
+    dirs::data_dir().map(|data| data.join("rasid/models").join(name))
+}
+
+fn found<T>(
+    asked: Option<&Path>,
+    folder: impl FnOnce(&Path) -> Result<T>,
+    embedded: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let from_environment = std::env::var_os("RASID_MODEL").filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(named) = asked.map(Path::to_path_buf).or(from_environment) {
+        let by_name = bare_name(&named).filter(|_| !named.exists()).map(places).unwrap_or_default();
+        return folder(by_name.iter().find(|place| is_model(place)).unwrap_or(&named));
+    }
+    let places = places("default");
+    match places.iter().find(|place| is_model(place)) {
+        Some(place) => folder(place),
+        None => embedded().map_err(|error| {
+            let looked: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+            Error::Usage(format!("no model: {error}; looked in {}; name one with --model DIR", looked.join(", ")))
+        }),
+    }
+}
+
+fn is_model(place: &Path) -> bool {
+    place.join("config.json").is_file()
+}
+
+/// The name, if the path is one and nothing more.
+fn bare_name(path: &Path) -> Option<&str> {
+    let mut components = path.components();
+    match (components.next(), components.next()) {
+        (Some(Component::Normal(name)), None) => name.to_str(),
+        _ => None,
+    }
+}
+
+fn places(name: &str) -> Vec<PathBuf> {
+    let (here, program) = (std::env::current_dir().ok(), std::env::current_exe().ok());
+    places_from(name, here.as_deref(), program.as_deref(), data_place(name))
+}
+
+/// Where a model may lie, in order of preference, each place once.
+fn places_from(
+    name: &str,
+    current_dir: Option<&Path>,
+    executable: Option<&Path>,
+    in_data: Option<PathBuf>,
+) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = Vec::new();
+    let repositories = executable.into_iter().flat_map(|exe| exe.ancestors().skip(1));
+    let folders = current_dir.into_iter().chain(repositories).map(|folder| folder.join("models").join(name));
+    for place in folders.chain(in_data) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_current_folder_comes_first_then_the_repository_then_the_users_data() {
+        let places = places_from(
+            "default",
+            Some(Path::new("/home/a")),
+            Some(Path::new("/src/rasid/target/release/rasid")),
+            Some(PathBuf::from("/home/a/.local/share/rasid/models/default")),
+        );
+        let expected = [
+            "/home/a/models/default",
+            "/src/rasid/target/release/models/default",
+            "/src/rasid/target/models/default",
+            "/src/rasid/models/default",
+            "/src/models/default",
+            "/models/default",
+            "/home/a/.local/share/rasid/models/default",
+        ];
+        assert_eq!(places, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn only_a_bare_name_is_looked_for() {
+        assert_eq!(bare_name(Path::new("iraq-2024")), Some("iraq-2024"));
+        for path in ["", ".", "..", "/", "models/iraq", "/iraq"] {
+            assert_eq!(bare_name(Path::new(path)), None, "{path}");
+        }
+    }
+}
