@@ -1,7 +1,7 @@
 //! Model → folder, whole or not at all.
 
 use super::config_json::ConfigJson;
-use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
+use super::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::error::{Error, Result};
 use crate::model::Weights;
 use candle_core::DType;
@@ -44,7 +44,6 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
     for (name, text) in &contents.texts {
         put(name, text.as_bytes())?;
     }
-    debug_assert!(contents.texts.iter().any(|(name, _)| *name == SCHEMA));
     let stored =
         contents.weights.0.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.detach().to_dtype(contents.dtype)?)));
     let stored: Vec<(&str, candle_core::Tensor)> = stored.collect::<Result<_>>()?;

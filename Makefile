@@ -1,0 +1,76 @@
+# The verbs of this repository; `make` alone lists them. CI calls the same.
+
+LABELS  ?= labels/seeds.jsonl labels/written
+MODEL   ?= models/default
+RECIPE  ?= models/recipes/default.toml
+# What training starts from: the base pre-trained on CORPORA, else the shipped one, else nothing.
+CORPORA ?=
+# Sources of CORPORA that are not learned from: old novels, a dialect corpus.
+LEAVE_OUT ?= fr/eltec,ckb/cordi,weak
+BASE    ?= $(if $(CORPORA),target/base,$(or $(wildcard models/base),none))
+OUTPUT  ?= target/trained
+
+RASID     := target/release/rasid
+SCORES    := target/scores
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+PYTHON    := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint format bench pretrain train evaluate cross-validate notebooks reproduce
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  LABELS, MODEL, RECIPE, BASE, OUTPUT and CORPORA can be given, as in: make train OUTPUT=/tmp/mine"
+
+build: ## build target/release/rasid
+	cargo build --release
+
+test: ## run all tests, offline (the release profile, so that the dependencies are built once)
+	cargo test --release
+
+lint: ## check format and lints; warnings are errors
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+
+format: ## format the code
+	cargo fmt
+
+bench: ## measure kernels, and whole articles a second
+	cargo bench --bench speed
+
+pretrain: build ## pre-train a base on CORPORA into target/base; goes on where it was stopped, done at once if it was done
+	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --output target/base --resume
+
+train: build $(if $(CORPORA),pretrain) ## train on LABELS by RECIPE from BASE; writes the model directory OUTPUT
+	$(RASID) labels check $(LABELS)
+	$(RASID) train --labels $(LABELS) --config $(RECIPE) --base $(BASE) --output $(OUTPUT) $(TRAIN_OPTIONS)
+
+evaluate: build ## score MODEL, tfidf and majority on the test split: the table of the README
+	mkdir -p $(SCORES)
+	for model in $(MODEL) tfidf majority; do \
+	  $(RASID) evaluate --model $$model --labels $(LABELS) --split test --by source,language \
+	    --format json --output $(SCORES)/$$(basename $$model).json || exit 1; \
+	done
+	python3 notebooks/scores.py $(SCORES)/$$(basename $(MODEL)).json $(SCORES)/tfidf.json $(SCORES)/majority.json
+
+cross-validate: build ## train and score with each of the five real articles held out in turn, over three seeds
+	mkdir -p $(SCORES)
+	for model in transformer tfidf majority; do \
+	  $(RASID) cross-validate --labels labels/seeds.jsonl --extra labels/written --folds leave-one-out --seeds 3 \
+	    --model $$model --config $(RECIPE) --base $(BASE) --format json --output $(SCORES)/folds-$$model.json || exit 1; \
+	done
+	python3 notebooks/scores.py $(SCORES)/folds-transformer.json $(SCORES)/folds-tfidf.json $(SCORES)/folds-majority.json
+
+notebooks: build $(PYTHON) ## run the notebooks from top to bottom; pages in target/notebooks
+	RASID_MODEL=$(abspath $(MODEL)) $(PYTHON) -m nbconvert --execute --to html --output-dir target/notebooks $(NOTEBOOKS)
+
+$(PYTHON): notebooks/requirements.txt
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --requirement $<
+	touch $@
+
+reproduce: ## the whole path: [pre-training on CORPORA,] training, scores on held-out articles and over folds
+	$(MAKE) train TRAIN_OPTIONS=--overwrite
+	$(MAKE) evaluate MODEL=$(OUTPUT)
+	$(MAKE) cross-validate
