@@ -4,7 +4,7 @@ use super::bootstrap::Interval;
 use super::calibration::{
     Bin, CalibrationPoint, N_BINS, adaptive_calibration_error, bin_of, brier, calibration_error, reliability,
 };
-use super::counts::{Confusion, Over, PrecisionRecall, mean_defined};
+use super::counts::{Confusion, Over, PrecisionRecall, mean_defined, ratio};
 use super::ordered::as_object;
 use super::ranking::{CurvePoint, Ranking};
 use crate::schema::Head;
@@ -43,6 +43,11 @@ pub struct HeadScores {
     pub accuracy: Option<f64>,
     /// Its interval.
     pub accuracy_ci: Option<Interval>,
+    /// Share of articles all of whose sentences are predicted right; where an article is a contrast pair, share of the pairs of
+    /// which both members are right.
+    pub article_accuracy: Option<f64>,
+    /// Its interval.
+    pub article_accuracy_ci: Option<Interval>,
     /// Agreement with gold beyond chance.
     pub cohen_kappa: Option<f64>,
     /// Mean over supported classes of the area under the precision-recall curve, one class against the rest.
@@ -122,7 +127,7 @@ const fn figure(
 
 /// Every figure of a head, the headline first.
 #[rustfmt::skip]
-pub const FIGURES: [Figure; 14] = [
+pub const FIGURES: [Figure; 15] = [
     figure("macro_f1", "macro F1", true, |h| h.macro_f1, |h| h.macro_f1_ci),
     figure("macro_f1_union", "macro F1, gold or predicted", true, |h| h.macro_f1_union, |_| None),
     figure("macro_precision", "macro precision", true, |h| h.macro_precision, |_| None),
@@ -132,6 +137,7 @@ pub const FIGURES: [Figure; 14] = [
     figure("weighted_precision", "weighted precision", true, |h| h.weighted_precision, |_| None),
     figure("weighted_recall", "weighted recall", true, |h| h.weighted_recall, |_| None),
     figure("accuracy", "accuracy", true, |h| h.accuracy, |h| h.accuracy_ci),
+    figure("article_accuracy", "whole articles right", true, |h| h.article_accuracy, |h| h.article_accuracy_ci),
     figure("cohen_kappa", "Cohen's kappa", true, |h| h.cohen_kappa, |_| None),
     figure("macro_average_precision", "macro average precision", true, |h| h.macro_average_precision, |h| h.macro_average_precision_ci),
     figure("expected_calibration_error", "calibration error", false, |h| h.expected_calibration_error, |h| h.expected_calibration_error_ci),
@@ -186,7 +192,23 @@ impl<'a> HeadColumn<'a> {
         Tally { confusion: self.confusion(weights), bins }
     }
 
-    /// What gets an interval: macro F1, weighted F1, accuracy, macro average precision, calibration error, then F1 by class.
+    /// Share of the articles with labelled sentences, each `weights[its number]` times, all of whose sentences are right.
+    fn article_accuracy(&self, weights: &[u32]) -> Option<f64> {
+        let mut right: Vec<Option<bool>> = vec![None; weights.len()];
+        for row in &self.rows {
+            let so_far = &mut right[row.unit as usize];
+            *so_far = Some(so_far.unwrap_or(true) && row.gold == row.predicted);
+        }
+        let (mut all, mut whole) = (0u64, 0u64);
+        for (right, weight) in right.iter().zip(weights) {
+            all += u64::from(right.is_some()) * u64::from(*weight);
+            whole += u64::from(*right == Some(true)) * u64::from(*weight);
+        }
+        ratio(whole, all)
+    }
+
+    /// What gets an interval: macro F1, weighted F1, accuracy, macro average precision, calibration error, articles, then F1 by
+    /// class.
     pub fn resampled(&self, weights: &[u32]) -> Vec<Option<f64>> {
         let Tally { confusion, bins } = self.tally(weights);
         let mut figures = vec![
@@ -195,6 +217,7 @@ impl<'a> HeadColumn<'a> {
             confusion.accuracy(),
             mean_defined(self.rankings.iter().map(|r| r.average_precision(weights))),
             calibration_error(&bins),
+            self.article_accuracy(weights),
         ];
         figures.extend((0..confusion.n_classes()).map(|c| confusion.class(c).f1));
         figures
@@ -202,7 +225,7 @@ impl<'a> HeadColumn<'a> {
 
     /// Length of [`HeadColumn::resampled`].
     pub fn n_resampled(&self) -> usize {
-        5 + self.head.classes.len()
+        6 + self.head.classes.len()
     }
 
     /// The scores of all rows, with the intervals of [`HeadColumn::resampled`] (fewer or none where undefined).
@@ -214,7 +237,7 @@ impl<'a> HeadColumn<'a> {
         let n = self.rows.len();
         let class = |(c, ranking): (usize, &Ranking)| ClassScores {
             scores: confusion.class(c),
-            f1_ci: interval(5 + c),
+            f1_ci: interval(6 + c),
             support: confusion.support(c),
             predicted: confusion.predicted(c),
             average_precision: ranking.average_precision(&weights),
@@ -239,6 +262,8 @@ impl<'a> HeadColumn<'a> {
             weighted_f1_ci: interval(1),
             accuracy: confusion.accuracy(),
             accuracy_ci: interval(2),
+            article_accuracy: self.article_accuracy(&weights),
+            article_accuracy_ci: interval(5),
             cohen_kappa: confusion.cohen_kappa(),
             macro_average_precision: mean_defined(classes.iter().map(|c| c.average_precision)),
             macro_average_precision_ci: interval(3),
