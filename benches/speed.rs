@@ -226,7 +226,7 @@ fn articles(bench: &Bench, model: &Model) {
     let all = read_all();
     let segmented: Vec<SegmentedArticle> = all.iter().cloned().map(segment).collect();
     let inputs: Vec<SentenceInput<'_>> =
-        (segmented.iter()).flat_map(|a| sentences::inputs(&a.article, &a.sentences)).collect();
+        (segmented.iter()).flat_map(|a| sentences::inputs(&a.article, &a.sentences, &a.language)).collect();
     let encoded = model.encode(&inputs).expect("sentences can be encoded");
     let gazetteer = Gazetteer::shipped().expect("the shipped list");
     let tagged = tag_all(segmented.clone(), model, &gazetteer, 0.0).expect("articles can be tagged");
@@ -261,7 +261,13 @@ fn articles(bench: &Bench, model: &Model) {
     });
     bench.time("articles: write JSON lines", work(), || {
         let name = ModelName { name: model.name.clone(), sha256: Some(model.sha256.clone()) };
-        let context = Context { schema: model.schema().clone(), model: name, min_confidence: 0.0, only: Vec::new() };
+        let context = Context {
+            schema: model.schema().clone(),
+            model: name,
+            min_confidence: 0.0,
+            only: Vec::new(),
+            explain: false,
+        };
         let (mut report, mut out) = (Jsonl::new(context), Vec::new());
         tagged.iter().for_each(|a| report.article(a, &mut out).expect("memory takes it"));
         black_box(out);

@@ -55,6 +55,8 @@ pub struct Sentence {
 /// What the model reads: a sentence and its context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentenceInput<'t> {
+    /// ISO 639 code or `und`: decides which terms of the lexicon are looked for.
+    pub language: &'t str,
     /// The sentence itself, never empty.
     pub text: &'t str,
     /// The article's headline; none for the headline itself.
@@ -116,6 +118,17 @@ pub struct GroupMatch {
     pub matched: String,
 }
 
+/// A term of the lexicon found in a sentence: what the network was told about the word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermEvidence {
+    /// Name of its type: `attack_verb`.
+    pub term_type: String,
+    /// Bytes into the same text as the sentence's span (not relative to the sentence).
+    pub span: Span,
+    /// The words as they stand in the text.
+    pub matched: String,
+}
+
 /// A sentence with all that was found in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaggedSentence {
@@ -125,6 +138,8 @@ pub struct TaggedSentence {
     pub prediction: Prediction,
     /// Groups named in it, by start.
     pub groups: Vec<GroupMatch>,
+    /// Terms of the lexicon in it, by start; empty unless they were asked for.
+    pub terms: Vec<TermEvidence>,
     /// The confidence of at least one head is below the asked minimum.
     pub abstained: bool,
 }

@@ -4,6 +4,8 @@
 //! letter each, the Kurdish letters with their Arabic bases, dotless i with i, Arabic and Persian digits with 0 to 9.
 //! What is compared and searched goes through here; what is shown never does.
 
+pub mod endings;
+
 use std::sync::LazyLock;
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 

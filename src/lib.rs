@@ -4,16 +4,17 @@
 //! article text → sentences → tokens → encoder → heads → tags → report
 //! labels → dataset → training → model directory → evaluation → report
 //!
-//! 11  cli                                         flags, files, terminal, exit codes
-//! 10  pretrain                                    raw text → base model directory
-//!  9  train                                       recipe + data → model directory; the same over folds, for cross-validation
-//!  8  evaluate                                    classifier × examples → predictions (also the dev set during training)
-//!  7  tagger                                      article → tagged article
-//!  6  model_dir | report                          the contract on disk | what is shown
-//!  5  metrics | gazetteer | baseline              gold × predicted → scores | names → groups with spans | simple classifiers
-//!  4  model                                       packed tokens → logits
-//!  3  read | sentences | language | tokens | dataset
+//! 12  cli                                         flags, files, terminal, exit codes
+//! 11  pretrain                                    raw text → base model directory
+//! 10  train                                       recipe + data → model directory; the same over folds, for cross-validation
+//!  9  evaluate                                    classifier × examples → predictions (also the dev set during training)
+//!  8  tagger                                      article → tagged article
+//!  7  model_dir | report                          the contract on disk | what is shown
+//!  6  metrics | gazetteer | baseline              gold × predicted → scores | names → groups with spans | simple classifiers
+//!  5  model                                       packed tokens → logits
+//!  4  read | sentences | language | tokens | dataset
 //!                                                 files → articles | text → spans | text → language | spans → ids | labels → examples
+//!  3  lexicon                                     text → terms with types
 //!  2  article                                     words of the domain
 //!  1  schema | letters                            heads and classes (from labels/schema.toml) | spelling variants → one form
 //!  0  kernels | error                             fused maths with forward and backward | what can go wrong
@@ -29,6 +30,8 @@ pub mod letters;
 pub mod schema;
 
 pub mod article;
+
+pub mod lexicon;
 
 pub mod dataset;
 pub mod language;

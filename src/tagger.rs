@@ -7,9 +7,12 @@
 //! [`batches`] takes articles off a stream of any length a bounded handful at a time; one handful becomes one call of the
 //! classifier, which packs many sentences better than few.
 
-use crate::article::{Article, Classify, Field, Prediction, Sentence, TaggedArticle, TaggedSentence};
+use crate::article::{
+    Article, Classify, Field, Prediction, Sentence, Span, TaggedArticle, TaggedSentence, TermEvidence,
+};
 use crate::error::{Error, Result};
 use crate::gazetteer::Gazetteer;
+use crate::lexicon::{Lexicon, TermMatch};
 use crate::{language, sentences};
 
 /// A batch is full with this many articles,
@@ -83,7 +86,7 @@ pub fn tag_all(
                     Field::Text => in_text.find(sentence.span),
                 };
                 let abstained = prediction.tags.iter().any(|tag| tag.confidence() < min_confidence);
-                TaggedSentence { sentence, prediction, groups, abstained }
+                TaggedSentence { sentence, prediction, groups, terms: Vec::new(), abstained }
             })
             .collect();
         TaggedArticle { article, language, sentences }
@@ -91,9 +94,25 @@ pub fn tag_all(
     Ok(tagged.collect())
 }
 
+/// Notes in each sentence the terms of the lexicon that stand in it.
+pub fn explain(article: &mut TaggedArticle, lexicon: &Lexicon) {
+    for i in 0..article.sentences.len() {
+        let Sentence { field, span, .. } = article.sentences[i].sentence;
+        let words = article.words(field, span);
+        let evidence = |m: &TermMatch| TermEvidence {
+            term_type: lexicon.types()[m.term_type].name.clone(),
+            span: Span { start: span.start + m.span.start, end: span.start + m.span.end },
+            matched: m.span.of(words).to_string(),
+        };
+        let terms = lexicon.find(words, &article.language).iter().map(evidence).collect();
+        article.sentences[i].terms = terms;
+    }
+}
+
 /// One prediction a sentence, over all articles in order.
 fn predict(articles: &[SegmentedArticle], classify: &dyn Classify) -> Result<Vec<Prediction>> {
-    let inputs: Vec<_> = articles.iter().flat_map(|a| sentences::inputs(&a.article, &a.sentences)).collect();
+    let inputs: Vec<_> =
+        articles.iter().flat_map(|a| sentences::inputs(&a.article, &a.sentences, &a.language)).collect();
     let mut predictions = Vec::with_capacity(inputs.len());
     for chunk in inputs.chunks(MAX_BATCH_SENTENCES) {
         let answers = classify.classify(chunk)?;

@@ -10,10 +10,11 @@ use std::path::Path;
 
 /// The modules of the crate, rung by rung from below. A module imports only lower rungs, never its neighbours.
 /// The picture in src/lib.rs shows the same.
-const LADDER: [&[&str]; 12] = [
+const LADDER: [&[&str]; 13] = [
     &["kernels", "error"],
     &["schema", "letters"],
     &["article"],
+    &["lexicon"],
     &["read", "sentences", "language", "tokens", "dataset"],
     &["model"],
     &["metrics", "gazetteer", "baseline"],
@@ -26,7 +27,8 @@ const LADDER: [&[&str]; 12] = [
 ];
 
 /// Who opens files, and why beside `read`, `dataset` and `model_dir`.
-const OPEN_FILES: [(&str, &str); 8] = [
+const OPEN_FILES: [(&str, &str); 9] = [
+    ("lexicon", "folders of terms, for labels and for model directories"),
     ("read", "articles"),
     ("dataset", "labels"),
     ("model_dir", "model directories"),

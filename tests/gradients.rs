@@ -40,6 +40,7 @@ fn config(classifier_pooling: Pooling) -> Config {
         num_attention_heads: 2,
         max_position_embeddings: 16,
         type_vocab_size: 3,
+        lexicon_types: ["a", "b", "c"].map(String::from).into(),
         norm_eps: 1e-5,
         global_rope_theta: 160_000.0,
         local_rope_theta: 100.0,
@@ -58,6 +59,8 @@ fn batch() -> Packed {
     Packed {
         ids: vec![1, 2, 3, 4, 5, 6, 1, 7, 1, 8, 9, 10, 0, 3, 2, 5, 7, 9],
         types: vec![0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2],
+        // some tokens lie in no term, some in several
+        lexicon: vec![0, 1, 0, 5, 2, 0, 0, 4, 0, 7, 0, 0, 1, 0, 2, 0, 0, 6],
         starts: vec![0, 6, 8, 18],
         sentence_tokens: vec![3, 2, 5],
     }

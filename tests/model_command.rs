@@ -26,6 +26,7 @@ fn tiny_encoder() -> Config {
         num_attention_heads: 1,
         max_position_embeddings: 64,
         type_vocab_size: 3,
+        lexicon_types: Vec::new(),
         norm_eps: 1e-5,
         global_rope_theta: 10_000.0,
         local_rope_theta: 10_000.0,
@@ -44,9 +45,10 @@ fn write_tiny(folder: &Path, schema: &Schema, texts: Vec<(&str, String)>) {
     let contents = Contents {
         config: &ConfigJson::new("tiny", encoder, input, schema, &temperatures[..heads.len()]),
         weights: &Weights::fresh(&table, 1).unwrap(),
+        ngrams: None,
         dtype: DType::F16,
         tokenizer: &fs::read("models/tokenizer/tokenizer.json").unwrap(),
-        texts,
+        texts: texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect(),
     };
     model_dir::write(folder, &contents).unwrap();
 }

@@ -65,7 +65,7 @@ fn pack<'s>(sentences: impl IntoIterator<Item = &'s Sentence>) -> Packed {
         .into_iter()
         .map(|s| {
             let n = s.ids.len();
-            Encoded { ids: s.ids.clone(), types: vec![0; n], sentence_tokens: n, truncated: false }
+            Encoded { ids: s.ids.clone(), types: vec![0; n], sentence_tokens: n, ..Encoded::default() }
         })
         .collect();
     Packed::new(&encoded.iter().collect::<Vec<_>>())

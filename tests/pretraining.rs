@@ -103,7 +103,7 @@ fn whole_words_are_hidden_and_asked_for_at_about_the_asked_rate() {
     all.extend(&ids);
     all.push(special.sep);
     let n = all.len();
-    let encoded = Encoded { ids: all.clone(), types: vec![0; n], sentence_tokens: n, truncated: false };
+    let encoded = Encoded { ids: all.clone(), types: vec![0; n], sentence_tokens: n, ..Encoded::default() };
     let begins = |i: usize| tokenizer.token(all[i]).unwrap().starts_with('▁');
     let (mut state, mut asked) = (1, 0);
     for _ in 0..300 {

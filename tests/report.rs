@@ -21,6 +21,7 @@ fn tagged() -> TaggedArticle {
             sentence: Sentence { field, span: Span { start, end: start + words.len() } },
             prediction: Prediction { tags, truncated: false },
             groups: Vec::new(),
+            terms: Vec::new(),
             abstained: false,
         }
     };
@@ -64,6 +65,7 @@ fn context(only: &[usize]) -> Context {
         model: ModelName { name: "tiny".into(), sha256: Some("00ff".into()) },
         min_confidence: 0.6,
         only: only.to_vec(),
+        explain: false,
     }
 }
 

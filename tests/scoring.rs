@@ -193,7 +193,8 @@ fn a_cross_validation_shows_every_seed_and_its_spread() {
     let training: Vec<&Example> = examples.iter().collect();
     let inputs: Vec<_> = examples.iter().map(Example::input).collect();
     let majority = rasid::baseline::Majority::train(&schema, &training).classify(&inputs).unwrap();
-    let tfidf = rasid::baseline::Tfidf::train(&schema, &training).classify(&inputs).unwrap();
+    let tfidf =
+        rasid::baseline::Tfidf::train(&schema, rasid::baseline::Kinds::letters(), &training).classify(&inputs).unwrap();
     let bootstrap = Bootstrap { resamples: 100, seed: 0 };
     let runs = [(1, majority), (2, tfidf)];
     let report = CrossValidation::from_runs(&schema, &examples, 3, &runs, bootstrap);

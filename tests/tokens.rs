@@ -13,7 +13,7 @@ static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
 });
 
 fn alone(text: &str) -> Encoded {
-    encode(SentenceInput { text, title: None, previous: None }, 128)
+    encode(SentenceInput { language: "und", text, title: None, previous: None }, 128)
 }
 
 fn encode(input: SentenceInput<'_>, max_tokens: usize) -> Encoded {
@@ -120,8 +120,9 @@ fn a_text_of_nothing_is_an_empty_sentence() {
 fn context_is_marked_and_gives_way_to_the_sentence() {
     let special = TOKENIZER.special();
     let long = "قصف الجيش مواقع التنظيم في المدينة ".repeat(20);
-    let input =
-        SentenceInput { text: "هجوم على قاعدة", title: Some("العراق"), previous: Some(&long) };
+    let input = SentenceInput {
+        language: "und", text: "هجوم على قاعدة", title: Some("العراق"), previous: Some(&long)
+    };
     let encoded = encode(input, 24);
     assert!(encoded.ids.len() <= 24 && !encoded.truncated);
     assert_eq!(encoded.ids[..encoded.sentence_tokens], alone("هجوم على قاعدة").ids);
@@ -170,7 +171,7 @@ proptest! {
 
     #[test]
     fn any_text_is_encoded(text in any::<String>(), title in any::<String>(), max_tokens in 8usize..40) {
-        let encoded = encode(SentenceInput { text: &text, title: Some(&title), previous: Some(&text) }, max_tokens);
+        let encoded = encode(SentenceInput { language: "und", text: &text, title: Some(&title), previous: Some(&text) }, max_tokens);
         let special = TOKENIZER.special();
         prop_assert!(encoded.ids.len() <= max_tokens && encoded.ids.len() == encoded.types.len());
         prop_assert_eq!(encoded.ids[0], special.cls);
@@ -188,9 +189,9 @@ proptest! {
 
     #[test]
     fn the_sentence_part_does_not_depend_on_its_context(text in "[ا-ي ]{1,60}", context in "[ا-ي ]{0,60}") {
-        let input = SentenceInput { text: &text, title: Some(&context), previous: Some(&context) };
+        let input = SentenceInput { language: "und", text: &text, title: Some(&context), previous: Some(&context) };
         let encoded = encode(input, 24);
-        let bare = encode(SentenceInput { text: &text, title: None, previous: None }, 24);
+        let bare = encode(SentenceInput { language: "und", text: &text, title: None, previous: None }, 24);
         prop_assert_eq!(&encoded.ids[..encoded.sentence_tokens], &bare.ids[..]);
         prop_assert_eq!(encoded.truncated, bare.truncated);
     }

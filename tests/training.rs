@@ -19,6 +19,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
+/// The shipped tokenizer, without a lexicon.
+fn tokenizer() -> Tokenizer {
+    Tokenizer::read(Path::new("models/tokenizer/tokenizer.json")).unwrap()
+}
+
 static TOKENIZER: LazyLock<Arc<Tokenizer>> =
     LazyLock::new(|| Arc::new(Tokenizer::read(Path::new("models/tokenizer/tokenizer.json")).unwrap()));
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::read(Path::new("labels/schema.toml")).unwrap());
@@ -113,7 +118,7 @@ impl Folder {
     ) -> Result<Trained> {
         let mut options = Options {
             schema: &SCHEMA,
-            base: from_nothing(recipe, TOKENIZER.clone()),
+            base: from_nothing(recipe, tokenizer(), None),
             recipe: recipe.clone(),
             examples,
             output: self.model(),
@@ -189,7 +194,7 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
         let still = ["training.dropout=0", "training.token_dropout=0", "training.shards=1", "training.batch_size=7"];
         let recipe = recipe(&[&still, settings].concat());
         let mut first = None;
-        let base = from_nothing(&recipe, TOKENIZER.clone());
+        let base = from_nothing(&recipe, tokenizer(), None);
         let start = start_weights(&base, &SCHEMA, recipe.training.seed).unwrap();
         let root = tempfile::tempdir().unwrap();
         let network = Classifier::new(&base.config, &heads(&SCHEMA), &start, Path::new("start")).unwrap();
@@ -236,7 +241,7 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
 fn frozen_layers_stay_as_they_were() {
     let recipe = recipe(&["training.frozen_layers=2", "model.weights_dtype=f32"]);
     let (folder, examples) = (Folder::new(), train_and_dev());
-    let start = start_weights(&from_nothing(&recipe, TOKENIZER.clone()), &SCHEMA, recipe.training.seed).unwrap();
+    let start = start_weights(&from_nothing(&recipe, tokenizer(), None), &SCHEMA, recipe.training.seed).unwrap();
     folder.go(&recipe, &examples, |_| ()).unwrap();
     let (_, trained, _) = model_dir::open_base(&folder.model()).unwrap();
     assert_eq!(trained.0.keys().collect::<Vec<_>>(), start.0.keys().collect::<Vec<_>>());
@@ -420,7 +425,7 @@ fn a_base_is_fine_tuned_to_other_heads_and_classes() {
 
     // The start: the base's encoder and the head that stayed; the others are fresh, of the new size.
     let mut second = recipe(&["model.hidden_size=32", "training.epochs=2"]);
-    let opened: Base = from_directory(&base.model(), &mut second).unwrap();
+    let opened: Base = from_directory(&base.model(), &mut second, None).unwrap();
     assert_eq!((opened.name.as_deref(), second.model.hidden_size), (Some("m"), 16), "the base's sizes hold");
     let start = start_weights(&opened, &schema, 1).unwrap();
     for (name, tensor) in &start.0 {

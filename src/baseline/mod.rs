@@ -5,8 +5,10 @@ pub mod majority;
 mod features;
 mod optimise;
 mod regression;
+pub mod store;
 pub mod tfidf;
 
+pub use features::Kinds;
 pub use majority::Majority;
 pub use tfidf::Tfidf;
 

@@ -50,6 +50,21 @@ impl Regression {
         Regression { n_classes, weights: minimise(vec![0.0; n_penalised + n_classes], STOP, objective) }
     }
 
+    /// A regression with these weights: (n_features, n_classes) row by row, then the intercepts.
+    pub fn from_weights(n_classes: usize, weights: Vec<f32>) -> Self {
+        Regression { n_classes, weights }
+    }
+
+    /// Weights of a feature, one a class.
+    pub fn row(&self, feature: usize) -> &[f32] {
+        &self.weights[feature * self.n_classes..][..self.n_classes]
+    }
+
+    /// The intercepts.
+    pub fn bias(&self) -> &[f32] {
+        &self.weights[self.weights.len() - self.n_classes..]
+    }
+
     /// One probability a class.
     pub fn probabilities(&self, vector: &SparseVector) -> Vec<f32> {
         let mut p = vec![0.0; self.n_classes];

@@ -1,9 +1,11 @@
 //! `rasid classify`: articles in, tagged sentences out.
 
+use super::knowledge::{gazetteer, lexicon};
 use super::{Output, Progress, definition, interrupt, model_lookup, say, say_error};
 use crate::article::{Article, Classify};
 use crate::error::{Error, Place, Result};
 use crate::gazetteer::Gazetteer;
+use crate::lexicon::Lexicon;
 use crate::read::{self, InputFormat, ReadOptions};
 use crate::report::csv::Csv;
 use crate::report::html::Html;
@@ -11,11 +13,11 @@ use crate::report::jsonl::Jsonl;
 use crate::report::table::{Layout, Table};
 use crate::report::{Context, ModelName, Report};
 use crate::schema::Schema;
-use crate::tagger::{batches, tag_all};
+use crate::tagger::{batches, explain, tag_all};
 use clap::ValueEnum;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of `rasid classify`.
@@ -79,6 +81,15 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = ReadOptions::default().max_article_bytes)]
     max_article_bytes: usize,
 
+    /// Show the terms of the lexicon that stand in each sentence, by type: evidence beside the tags (not in CSV)
+    #[arg(long)]
+    explain: bool,
+
+    /// More terms for the lexicon, in the format of labels/lexicon; a file's name ends with its language: mine.ar.toml; may be
+    /// given often [default: none]
+    #[arg(long, value_name = "FILE")]
+    terms: Vec<PathBuf>,
+
     /// Names of armed groups, in the format of labels/groups.toml [default: the list compiled into the binary]
     #[arg(long, value_name = "FILE")]
     groups: Option<PathBuf>,
@@ -108,9 +119,6 @@ enum Input {
     Tsv,
 }
 
-/// The shipped list of groups.
-const GROUPS: &str = include_str!("../../labels/groups.toml");
-
 /// Up to here the page waits in memory for its counts, from here on in a temporary file.
 const SPOOL_BYTES_IN_MEMORY: usize = 8 << 20;
 
@@ -135,16 +143,24 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let articles = read::articles(&inputs, &read_options(&args))?;
     let progress = Progress::start(!args.quiet && !output.is_terminal());
     progress.set("loading the model".into());
-    let model = model_lookup::open(args.model.as_deref())?;
+    let mut model = model_lookup::open(args.model.as_deref())?;
+    let lexicon = lexicon(&mut model, &args.terms, args.explain)?;
     let context = Context {
         schema: model.schema().clone(),
         model: ModelName { name: model.name.clone(), sha256: Some(model.sha256.clone()) },
         min_confidence: args.min_confidence,
         only: only(&args.only, model.schema())?,
+        explain: args.explain,
     };
     let mut report = report(args.format, context, layout(args.color, &output));
     interrupt::close_on_interrupt(output.shared())?;
-    let run = Run { classify: &model, gazetteer: &gazetteer, min_confidence: args.min_confidence, progress: &progress };
+    let run = Run {
+        classify: &model,
+        gazetteer: &gazetteer,
+        lexicon: lexicon.as_deref().filter(|_| args.explain),
+        min_confidence: args.min_confidence,
+        progress: &progress,
+    };
     let tally = run.classify(articles, report.as_mut(), &output)?;
     if tally.n_articles == 0 && tally.n_faults > 0 && args.output.is_some() {
         // Nothing to show: better the old file than an empty one.
@@ -163,6 +179,8 @@ pub fn execute(args: Args) -> Result<ExitCode> {
 struct Run<'a> {
     classify: &'a dyn Classify,
     gazetteer: &'a Gazetteer,
+    /// Its terms are shown.
+    lexicon: Option<&'a Lexicon>,
     min_confidence: f32,
     progress: &'a Progress,
 }
@@ -193,7 +211,10 @@ impl Run<'_> {
                 self.progress.aside(|| say_error(fault));
             }
             tally.n_faults += batch.faults.len();
-            for article in tag_all(batch.articles, self.classify, self.gazetteer, self.min_confidence)? {
+            for mut article in tag_all(batch.articles, self.classify, self.gazetteer, self.min_confidence)? {
+                if let Some(lexicon) = self.lexicon {
+                    explain(&mut article, lexicon);
+                }
                 lines.clear();
                 report.article(&article, &mut lines).map_err(refused())?;
                 output.write_whole(&lines)?;
@@ -244,16 +265,6 @@ fn read_options(args: &Args) -> ReadOptions {
     }
 }
 
-fn gazetteer(path: Option<&Path>) -> Result<Gazetteer> {
-    let Some(path) = path else {
-        return Gazetteer::parse(GROUPS, Path::new("labels/groups.toml"));
-    };
-    let mut text = String::new();
-    let mut file = std::fs::File::open(path).map_err(Error::io("read", path))?;
-    file.read_to_string(&mut text).map_err(Error::io("read", path))?;
-    Gazetteer::parse(&text, path)
-}
-
 /// The asked labels as classes of the first head.
 fn only(labels: &[String], schema: &Schema) -> Result<Vec<usize>> {
     labels.iter().map(|label| schema.heads[0].class_index(label.trim(), &Place::file("--only"))).collect()
@@ -291,6 +302,7 @@ fn probability(text: &str) -> std::result::Result<f32, String> {
 mod tests {
     use super::*;
     use crate::article::{Prediction, SentenceInput, Tag};
+    use std::path::Path;
 
     /// Says `other` and `none` of everything.
     struct Dull(Schema);
@@ -327,8 +339,10 @@ mod tests {
             model: ModelName { name: "dull".into(), sha256: None },
             min_confidence: 0.0,
             only: Vec::new(),
+            explain: false,
         };
-        let run = Run { classify: &classify, gazetteer: &groups, min_confidence: 0.0, progress: &progress };
+        let run =
+            Run { classify: &classify, gazetteer: &groups, lexicon: None, min_confidence: 0.0, progress: &progress };
         let articles = [article("a"), Err(Error::Usage("b cannot be read".into())), article("c")];
         let tally = run.classify(articles.into_iter(), &mut Jsonl::new(context), &output).unwrap();
         assert_eq!(tally, Tally { n_articles: 2, n_sentences: 4, n_faults: 1 });

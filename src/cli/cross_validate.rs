@@ -69,6 +69,10 @@ enum Which {
     Transformer,
     /// A baseline: n-grams and logistic regression.
     Tfidf,
+    /// A baseline: types of the lexicon's terms and logistic regression.
+    Lexicon,
+    /// A baseline: both kinds of features together.
+    TfidfLexicon,
     /// A baseline: always the most frequent label.
     Majority,
 }
@@ -94,7 +98,9 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let output = Output::create(args.output.as_deref())?;
     let learner = match args.model {
         Which::Transformer => Learner::Transformer(&recipe, &base),
-        Which::Tfidf => Learner::Tfidf,
+        Which::Tfidf => Learner::Linear(scoring::kinds("tfidf")?),
+        Which::Lexicon => Learner::Linear(scoring::kinds("lexicon")?),
+        Which::TfidfLexicon => Learner::Linear(scoring::kinds("tfidf-lexicon")?),
         Which::Majority => Learner::Majority,
     };
     stop_on_interrupt()?;

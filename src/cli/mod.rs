@@ -6,6 +6,7 @@
 
 mod completions;
 mod interrupt;
+mod knowledge;
 mod man;
 mod output;
 mod progress;

@@ -1,10 +1,11 @@
 //! What `evaluate` and `compare` share: which sentences are scored, which models answer.
 
 use crate::article::{Classify, Prediction};
-use crate::baseline::{Majority, Tfidf};
+use crate::baseline::{Kinds, Majority, Tfidf};
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
 use crate::evaluate::predict;
+use crate::lexicon::Lexicon;
 use crate::report::evaluation::Format;
 use crate::schema::Schema;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -12,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Reads label files against a schema.
 pub type ReadExamples<'a> = dyn Fn(&[PathBuf], &Schema) -> Result<Vec<Example>> + 'a;
@@ -27,7 +29,7 @@ pub struct Sources<'a> {
 }
 
 /// Names that stand for a baseline instead of a folder.
-const BASELINES: [&str; 2] = ["majority", "tfidf"];
+pub const BASELINES: [&str; 4] = ["majority", "tfidf", "lexicon", "tfidf-lexicon"];
 
 /// The sentences to score, and the models in the order they were named, with one schema.
 pub struct Scored {
@@ -93,15 +95,24 @@ pub fn open(
         check_training(&training, &examples)?;
     }
     let training: Vec<&Example> = training.iter().collect();
-    let model = |(name, opened): (&&str, Option<Box<dyn Classify>>)| -> Box<dyn Classify> {
-        match opened {
+    let model = |(name, opened): (&&str, Option<Box<dyn Classify>>)| -> Result<Box<dyn Classify>> {
+        Ok(match opened {
             Some(model) => model,
             None if *name == "majority" => Box::new(Majority::train(&schema, &training)),
-            None => Box::new(Tfidf::train(&schema, &training)),
-        }
+            None => Box::new(Tfidf::train(&schema, kinds(name)?, &training)),
+        })
     };
-    let models = names.iter().zip(opened).map(model).collect();
+    let models = names.iter().zip(opened).map(model).collect::<Result<_>>()?;
     Ok(Scored { schema, examples, models })
+}
+
+/// What a linear baseline looks at: `tfidf`, `lexicon` or `tfidf-lexicon`.
+///
+/// # Errors
+/// Never in a release: the lexicon compiled in is whole.
+pub fn kinds(name: &str) -> Result<Kinds> {
+    let lexicon = if name == "tfidf" { None } else { Some(Arc::new(Lexicon::shipped()?)) };
+    Ok(Kinds { letters: name != "lexicon", lexicon })
 }
 
 fn check_training(training: &[Example], examples: &[Example]) -> Result<()> {

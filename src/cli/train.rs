@@ -4,6 +4,7 @@ use super::say;
 use crate::dataset::{Example, Split, read_examples};
 use crate::error::{Error, Place, Result};
 use crate::kernels::threads::default_workers;
+use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
 use crate::train::run::{self, Base, Options, from_directory, from_nothing};
@@ -83,6 +84,10 @@ pub struct Network {
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
 
+    /// Folder of lexicon files, stored with the model [default: labels/lexicon as compiled in]
+    #[arg(long, value_name = "DIR")]
+    lexicon: Option<PathBuf>,
+
     /// Recipe in TOML; what it does not name is as in the default recipe [default: models/recipes/default.toml as compiled in]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -114,19 +119,23 @@ impl Network {
     /// As [`Recipe::resolve`], [`from_directory`] and [`Tokenizer::parse`].
     pub fn recipe_and_base(&self) -> Result<(Recipe, Base)> {
         let mut recipe = Recipe::resolve(self.config.as_deref(), &self.settings)?;
+        let lexicon = Some(Arc::new(match &self.lexicon {
+            Some(folder) => Lexicon::new(LexiconFiles::read(folder)?, folder)?,
+            None => Lexicon::shipped()?,
+        }));
         let base = if self.base == "none" {
             let tokenizer = match &self.tokenizer {
                 Some(path) => Tokenizer::read(path)?,
                 None => Tokenizer::parse(TOKENIZER, Path::new("models/tokenizer/tokenizer.json"))?,
             };
-            from_nothing(&recipe, Arc::new(tokenizer))
+            from_nothing(&recipe, tokenizer, lexicon)
         } else {
             if let Some(path) = &self.tokenizer {
                 let place = Place::file(path);
                 return Err(Error::bad(place, "a tokenizer beside --base", "one of the two")
                     .hint("a base keeps its own tokenizer"));
             }
-            from_directory(Path::new(&self.base), &mut recipe)?
+            from_directory(Path::new(&self.base), &mut recipe, lexicon)?
         };
         Ok((recipe, base))
     }

@@ -82,6 +82,11 @@ pub struct Example {
 impl Example {
     /// What a classifier sees of it.
     pub fn input(&self) -> SentenceInput<'_> {
-        SentenceInput { text: &self.text, title: self.title.as_deref(), previous: self.previous.as_deref() }
+        SentenceInput {
+            language: &self.language,
+            text: &self.text,
+            title: self.title.as_deref(),
+            previous: self.previous.as_deref(),
+        }
     }
 }

@@ -3,50 +3,11 @@
 
 use super::folding::{BARRIER, BETWEEN_WORDS, Folding};
 use super::patterns::{Pattern, Use};
+use crate::letters::endings::{ARABIC_SCRIPT_ENDINGS, LATIN_SCRIPT_ENDINGS};
 use std::ops::Range;
 
 // و ف ب ل ك and the article are two bytes a letter; no word that begins with more than five of them is looked at.
 const MAX_PREFIX_BYTES: usize = 10;
-
-/// Folded endings, Sorani and Persian: ezafe, definite and indefinite forms, plurals, "also", "in", "is".
-const ARABIC_SCRIPT_ENDINGS: [&str; 28] = [
-    "ي",
-    "ه",
-    "ان",
-    "اني",
-    "يان",
-    "ياني",
-    "هكان",
-    "هكاني",
-    "هكه",
-    "هكهي",
-    "يش",
-    "يشي",
-    "ش",
-    "شي",
-    "دا",
-    "يدا",
-    "هوه",
-    "يهوه",
-    "يه",
-    "ها",
-    "هاي",
-    "هايي",
-    "اي",
-    "هيه",
-    "يهكان",
-    "ييهكان",
-    "يهكاني",
-    "ييهكاني",
-];
-
-/// Folded endings, Turkish and Kurmanji: cases, plurals, "those of".
-const LATIN_SCRIPT_ENDINGS: [&str; 56] = [
-    "e", "i", "a", "u", "an", "en", "in", "un", "ye", "ya", "yi", "yu", "yan", "yen", "yin", "de", "da", "te", "ta",
-    "den", "dan", "ten", "tan", "nin", "nun", "ne", "na", "ni", "nu", "le", "la", "yle", "yla", "ler", "lar", "lere",
-    "lara", "leri", "lari", "lerin", "larin", "li", "lu", "liler", "lular", "lilerin", "lilere", "cu", "ci", "ciler",
-    "cular", "ek", "eki", "yek", "deki", "daki",
-];
 
 /// First folded byte of the name (its article included) if the hit stands as a word of its own, else none.
 pub(super) fn start_of_name(folding: &Folding, hit: Range<usize>, pattern: &Pattern, language: &str) -> Option<usize> {

@@ -32,6 +32,9 @@ pub struct Config {
     /// Kinds of token that have an embedding of their own (sentence, headline, previous sentence); 0 for none.
     #[serde(default)]
     pub type_vocab_size: usize,
+    /// Names of the lexicon's types that tokens are told, in the order of their embeddings; empty for no lexicon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lexicon_types: Vec<String>,
     /// Added to the variance in every norm.
     pub norm_eps: f64,
     /// Base of the rotary angles in layers that see the whole sentence.

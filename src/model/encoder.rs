@@ -4,9 +4,10 @@
 //! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/modernbert/modeling_modernbert.py>
 
 use super::config::Config;
+use super::embedding_bag::embedding_bag;
 use super::mode::Mode;
 use super::ops;
-use super::weights::Weights;
+use super::weights::{LEXICON_EMBEDDINGS, Weights};
 use crate::error::{Error, Place, Result};
 use crate::kernels::attention::Heads;
 use crate::kernels::rotary::Rotary;
@@ -18,9 +19,10 @@ use std::sync::Arc;
 /// Packed tokens → one vector a token.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    token_embeddings: Tensor,        // (V, D)
-    type_embeddings: Option<Tensor>, // (type_vocab_size, D)
-    embedding_norm: Tensor,          // (D)
+    token_embeddings: Tensor,           // (V, D)
+    type_embeddings: Option<Tensor>,    // (type_vocab_size, D)
+    lexicon_embeddings: Option<Tensor>, // (number of types, D)
+    embedding_norm: Tensor,             // (D)
     layers: Vec<Layer>,
     final_norm: Tensor, // (D)
     norm_eps: f64,
@@ -65,10 +67,15 @@ impl Encoder {
             0 => None,
             n => Some(get("embeddings.token_type_embeddings.weight", &[n, d])?),
         };
+        let lexicon_embeddings = match config.lexicon_types.len() {
+            0 => None,
+            n => Some(get(LEXICON_EMBEDDINGS, &[n, d])?),
+        };
         let rotary = |theta| Arc::new(Rotary::new(config.max_position_embeddings, config.head_dim(), theta));
         Ok(Encoder {
             token_embeddings: get("embeddings.tok_embeddings.weight", &[config.vocab_size, d])?,
             type_embeddings,
+            lexicon_embeddings,
             embedding_norm: get("embeddings.norm.weight", &[d])?,
             layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_>>()?,
             final_norm: get("final_norm.weight", &[d])?,
@@ -93,6 +100,11 @@ impl Encoder {
         let mut x = ops::embedding(&self.token_embeddings, Arc::new(batch.ids.clone()))?; // (T, D)
         if let Some(types) = &self.type_embeddings {
             x = (x + ops::embedding(types, Arc::new(batch.types.clone()))?)?;
+        }
+        if let Some(embeddings) = &self.lexicon_embeddings
+            && !batch.lexicon.is_empty()
+        {
+            x = (x + embedding_bag(embeddings, Arc::new(batch.lexicon.clone()))?)?;
         }
         x = mode.dropout(ops::layer_norm(&x, &self.embedding_norm, self.norm_eps)?)?;
         for layer in &self.layers {

@@ -5,6 +5,7 @@
 
 pub mod classifier;
 pub mod config;
+pub mod embedding_bag;
 pub mod encoder;
 pub mod mode;
 pub mod ops;

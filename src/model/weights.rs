@@ -7,6 +7,9 @@ use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// Name of the embeddings of the lexicon's types.
+pub const LEXICON_EMBEDDINGS: &str = "embeddings.lexicon_embeddings.weight";
+
 /// Names and tensors, in the order of the names.
 #[derive(Debug, Clone, Default)]
 pub struct Weights(pub BTreeMap<String, Tensor>);
@@ -38,6 +41,10 @@ pub fn encoder_table(config: &Config) -> Vec<(String, Vec<usize>, Start)> {
             vec![config.type_vocab_size, d],
             Start::Normal(0.02),
         ));
+    }
+    if !config.lexicon_types.is_empty() {
+        let shape = vec![config.lexicon_types.len(), d];
+        table.push((LEXICON_EMBEDDINGS.into(), shape, Start::Normal(0.02)));
     }
     for i in 0..config.num_hidden_layers {
         // ModernBERT's first layer follows the embedding's norm directly and has none of its own.

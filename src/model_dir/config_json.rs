@@ -1,5 +1,6 @@
 //! `config.json`: sizes of the network and how its logits are to be read.
 
+use crate::baseline::Kinds;
 use crate::error::{Error, Place, Result};
 use crate::model::Config;
 use crate::schema::Schema;
@@ -19,6 +20,19 @@ pub struct HeadRange {
     pub end: usize,
     /// The head's logits are divided by it before the softmax; fitted on the dev set.
     pub temperature: f32,
+    /// What the n-grams' logarithms of probabilities are multiplied by before they are added to the network's logits; fitted on
+    /// the dev set, 0 without n-grams.
+    #[serde(default)]
+    pub ngram_weight: f32,
+}
+
+/// What the linear classifier looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NgramKinds {
+    /// N-grams of characters and words.
+    pub letters: bool,
+    /// N-grams of the types of the lexicon's terms.
+    pub lexicon: bool,
 }
 
 /// The whole file.
@@ -39,6 +53,9 @@ pub struct ConfigJson {
     pub hidden_activation: String,
     /// What is read beside the sentence, and how much.
     pub input: InputConfig,
+    /// What the linear classifier beside the network looks at; none if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ngrams: Option<NgramKinds>,
     /// The heads, in the schema's order.
     pub heads: Vec<HeadRange>,
     /// `{"0": "incident.is_attack", …}` over all heads.
@@ -55,7 +72,13 @@ impl ConfigJson {
         for (head, temperature) in schema.heads.iter().zip(temperatures) {
             let start = labels.len();
             labels.extend(head.names().map(|label| format!("{}.{label}", head.name)));
-            heads.push(HeadRange { name: head.name.clone(), start, end: labels.len(), temperature: *temperature });
+            heads.push(HeadRange {
+                name: head.name.clone(),
+                start,
+                end: labels.len(),
+                temperature: *temperature,
+                ngram_weight: 0.0,
+            });
         }
         ConfigJson {
             architectures: vec!["RasidForSentenceClassification".into()],
@@ -65,6 +88,7 @@ impl ConfigJson {
             encoder,
             hidden_activation: "gelu".into(),
             input,
+            ngrams: None,
             heads,
             label2id: labels.iter().enumerate().map(|(i, l)| (l.clone(), i)).collect(),
             id2label: labels.into_iter().enumerate().map(|(i, l)| (i.to_string(), l)).collect(),
@@ -83,6 +107,12 @@ impl ConfigJson {
             Some(fault) => Err(Error::bad(Place::file(path), fault, expected)),
             None => Ok(config),
         }
+    }
+
+    /// Notes which n-grams stand beside the network, and with which weight in each head.
+    pub fn set_ngrams(&mut self, kinds: Option<&Kinds>, weights: &[f32]) {
+        self.ngrams = kinds.map(|k| NgramKinds { letters: k.letters, lexicon: k.lexicon.is_some() });
+        self.heads.iter_mut().zip(weights).for_each(|(head, weight)| head.ngram_weight = *weight);
     }
 
     /// Checks that the labels are those of `schema`, in the same order: a shifted index would be a silent lie.

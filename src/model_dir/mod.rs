@@ -5,6 +5,7 @@
 //! | `config.json` | sizes under Hugging Face's names, `id2label`, heads, what is read beside the sentence, temperatures |
 //! | `model.safetensors` | the weights, f16 or f32 |
 //! | `tokenizer.json` | the tokenizer, normaliser included, as the `tokenizers` library reads it |
+//! | `lexicon/` | the lexicon, if it is not the one compiled in |
 //! | `schema.toml` | heads and classes with their definitions |
 //! | `train.toml` | the recipe as it was resolved |
 //! | `metrics.json` | scores on the dev set |
@@ -21,7 +22,7 @@ mod write;
 #[cfg(feature = "hub")]
 pub mod hub;
 
-pub use config_json::{ConfigJson, HeadRange};
+pub use config_json::{ConfigJson, HeadRange, NgramKinds};
 pub use info::{FileSize, HeadInfo, HeadScore, Info, Scores, embedded_info, info};
 pub use model::Model;
 pub use open::{embedded, open, open_base, read_weights};
@@ -31,6 +32,8 @@ pub use write::{Contents, replace, write};
 pub const WEIGHTS: &str = "model.safetensors";
 /// Name of the configuration.
 pub const CONFIG: &str = "config.json";
+/// Name of the folder of a lexicon of its own.
+pub const LEXICON: &str = "lexicon";
 /// Name of the tokenizer's file.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// Name of the schema's file.

@@ -1,9 +1,11 @@
 //! A model that is ready to classify.
 
 use crate::article::{Classify, Prediction, SentenceInput, Tag};
+use crate::baseline::Tfidf;
 use crate::error::Result;
 use crate::kernels::math::softmax_in_place;
 use crate::kernels::threads::{default_workers, in_parallel};
+use crate::lexicon::Lexicon;
 use crate::model::{Classifier, Mode};
 use crate::schema::Schema;
 use crate::tokens::{Encoded, InputConfig, Packed, Tokenizer};
@@ -26,6 +28,10 @@ pub struct Model {
     pub input: InputConfig,
     /// The network.
     pub classifier: Classifier,
+    /// A linear classifier on n-grams beside it.
+    pub ngrams: Option<Tfidf>,
+    /// One a head: what the n-grams' logarithms of probabilities are multiplied by.
+    pub ngram_weights: Vec<f32>,
     /// One a head: logits are divided by it before the softmax.
     pub temperatures: Vec<f32>,
     /// Number of threads that classify.
@@ -42,8 +48,27 @@ impl Model {
         classifier: Classifier,
     ) -> Model {
         let temperatures = vec![1.0; schema.heads.len()];
+        let (ngrams, ngram_weights) = (None, vec![0.0; schema.heads.len()]);
         let (name, sha256, workers) = (name.to_string(), String::new(), default_workers());
-        Model { name, sha256, schema, tokenizer, input, classifier, temperatures, workers }
+        Model { name, sha256, schema, tokenizer, input, classifier, ngrams, ngram_weights, temperatures, workers }
+    }
+
+    /// The lexicon that network or n-grams look into.
+    pub fn lexicon(&self) -> Option<Arc<Lexicon>> {
+        let beside = self.ngrams.as_ref().and_then(|n| n.kinds().lexicon.clone());
+        self.tokenizer.lexicon().cloned().or(beside)
+    }
+
+    /// Looks into another lexicon from now on, which must begin with the same types; a model without one stays without.
+    pub fn set_lexicon(&mut self, lexicon: Arc<Lexicon>) {
+        if self.tokenizer.lexicon().is_some()
+            && let Some(tokenizer) = Arc::get_mut(&mut self.tokenizer)
+        {
+            tokenizer.set_lexicon(Some(lexicon.clone()));
+        }
+        if let Some(ngrams) = &mut self.ngrams {
+            ngrams.set_lexicon(lexicon);
+        }
     }
 
     /// Logits of every head for sentences already encoded: one vector (of L values) a head, a sentence.
@@ -85,6 +110,22 @@ impl Model {
         Ok(logits)
     }
 
+    /// What the n-grams say of each sentence, one list a head; empty without n-grams.
+    pub fn ngram_logits(&self, inputs: &[SentenceInput<'_>]) -> Vec<Vec<Vec<f32>>> {
+        match &self.ngrams {
+            Some(ngrams) => in_parallel(inputs, self.workers, |input| ngrams.log_probabilities(input)),
+            None => Vec::new(),
+        }
+    }
+
+    fn add_ngrams(&self, inputs: &[SentenceInput<'_>], logits: &mut [Vec<Vec<f32>>]) {
+        for (heads, more) in logits.iter_mut().zip(self.ngram_logits(inputs)) {
+            for ((row, more), weight) in heads.iter_mut().zip(more).zip(&self.ngram_weights) {
+                row.iter_mut().zip(more).for_each(|(x, y)| *x += weight * y);
+            }
+        }
+    }
+
     /// Encodes sentences with this model's tokenizer and context, in parallel.
     ///
     /// # Errors
@@ -101,7 +142,8 @@ impl Classify for Model {
 
     fn classify(&self, inputs: &[SentenceInput<'_>]) -> Result<Vec<Prediction>> {
         let encoded = self.encode(inputs)?;
-        let logits = self.logits(&encoded)?;
+        let mut logits = self.logits(&encoded)?;
+        self.add_ngrams(inputs, &mut logits);
         let predictions = encoded.iter().zip(logits).map(|(encoded, heads)| {
             let tags = heads.into_iter().zip(&self.temperatures).map(|(mut row, temperature)| {
                 row.iter_mut().for_each(|x| *x /= temperature);

@@ -2,13 +2,17 @@
 
 use super::config_json::ConfigJson;
 use super::model::Model;
-use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
+use super::{CONFIG, LEXICON, SCHEMA, TOKENIZER, WEIGHTS};
+use crate::baseline::store::PREFIX;
+use crate::baseline::{Kinds, Tfidf};
 use crate::error::{Error, Place, Result};
+use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::model::{Classifier, Weights};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -91,14 +95,45 @@ fn read_file(file: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// The file is not safetensors or was cut short.
 pub fn read_weights(bytes: &[u8], path: &Path) -> Result<Weights> {
+    Ok(read_tensors(bytes, path)?.0)
+}
+
+/// The network's weights as f32, and the tensors of the n-grams beside it as they are.
+fn read_tensors(bytes: &[u8], path: &Path) -> Result<(Weights, BTreeMap<String, Tensor>)> {
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| {
         let found =
             format!("{} bytes that are no whole safetensors file ({})", bytes.len(), first_line(&e.to_string()));
         Error::bad(Place::file(path), found, "the weights that `rasid train` wrote")
             .hint("the file was cut short or damaged; fetch it again")
     })?;
-    let tensors = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)));
-    Ok(Weights(tensors.collect::<Result<_>>()?))
+    let (ngrams, network): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|(name, _)| name.starts_with(PREFIX));
+    let network = network.into_iter().map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)));
+    Ok((Weights(network.collect::<Result<_>>()?), ngrams.into_iter().collect()))
+}
+
+/// The lexicon of a model that wants one: its own, if it brings a folder, else the one compiled in.
+fn lexicon(config: &ConfigJson, path: &Path) -> Result<Option<Arc<Lexicon>>> {
+    let wanted = &config.encoder.lexicon_types;
+    if wanted.is_empty() && !config.ngrams.is_some_and(|n| n.lexicon) {
+        return Ok(None);
+    }
+    let own = path.join(LEXICON);
+    let lexicon = if own.is_dir() { Lexicon::new(LexiconFiles::read(&own)?, &own)? } else { Lexicon::shipped()? };
+    check_types(wanted, &lexicon, &path.join(CONFIG))?;
+    Ok(Some(Arc::new(lexicon)))
+}
+
+/// A shifted type would be a silent lie: the lexicon must begin with the types that the network learned, in their order.
+fn check_types(wanted: &[String], lexicon: &Lexicon, path: &Path) -> Result<()> {
+    for (i, name) in wanted.iter().enumerate() {
+        let here = lexicon.types().get(i).map_or("nothing", |t| t.name.as_str());
+        if here != name {
+            let found = format!("type {i} of the lexicon is \"{name}\"");
+            return Err(Error::bad(Place::file(path), found, format!("\"{here}\", as types.toml says"))
+                .hint("the model was trained with another lexicon; train again or put its folder `lexicon` beside config.json"));
+        }
+    }
+    Ok(())
 }
 
 fn first_line(text: &str) -> &str {
@@ -122,10 +157,18 @@ fn assemble([config, schema, tokenizer, weights]: [&[u8]; 4], path: &Path) -> Re
     }
     let sha256 = Sha256::digest(weights).iter().map(|b| format!("{b:02x}")).collect();
     let weights_path = path.join(WEIGHTS);
-    let weights = read_weights(weights, &weights_path)?;
+    let (weights, ngrams) = read_tensors(weights, &weights_path)?;
+    let lexicon = lexicon(&config, path)?;
+    let tokenizer =
+        tokenizer.with_lexicon((!config.encoder.lexicon_types.is_empty()).then(|| lexicon.clone()).flatten());
     let heads: Vec<(String, usize)> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
     let classifier = Classifier::new(&config.encoder, &heads, &weights, &weights_path)?;
     let mut model = Model::new(&config.name, schema, Arc::new(tokenizer), config.input, classifier);
+    if let Some(kinds) = config.ngrams {
+        let kinds = Kinds { letters: kinds.letters, lexicon: if kinds.lexicon { lexicon } else { None } };
+        model.ngrams = Some(Tfidf::from_tensors(&model.schema, kinds, &ngrams, &weights_path)?);
+    }
+    model.ngram_weights = config.heads.iter().map(|h| h.ngram_weight).collect();
     model.temperatures = config.heads.iter().map(|h| h.temperature).collect();
     model.sha256 = sha256;
     Ok(model)

@@ -2,6 +2,7 @@
 
 use super::config_json::ConfigJson;
 use super::{CONFIG, TOKENIZER, WEIGHTS};
+use crate::baseline::Tfidf;
 use crate::error::{Error, Result};
 use crate::model::Weights;
 use candle_core::DType;
@@ -15,12 +16,14 @@ pub struct Contents<'a> {
     pub config: &'a ConfigJson,
     /// model.safetensors.
     pub weights: &'a Weights,
+    /// The linear classifier beside the network, if there is one.
+    pub ngrams: Option<&'a Tfidf>,
     /// F16 or F32: how the weights are stored.
     pub dtype: DType,
     /// tokenizer.json, byte for byte.
     pub tokenizer: &'a [u8],
     /// Other files by name: schema.toml, train.toml, metrics.json, README.md.
-    pub texts: Vec<(&'a str, String)>,
+    pub texts: Vec<(String, String)>,
 }
 
 /// Writes the folder beside `path` and renames it; a folder that was there before is replaced only when the new one is whole.
@@ -42,11 +45,17 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
     put(CONFIG, format!("{json}\n").as_bytes())?;
     put(TOKENIZER, contents.tokenizer)?;
     for (name, text) in &contents.texts {
+        if let Some(folder) = Path::new(name).parent() {
+            let folder = staging.path().join(folder);
+            fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        }
         put(name, text.as_bytes())?;
     }
     let stored =
         contents.weights.0.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.detach().to_dtype(contents.dtype)?)));
-    let stored: Vec<(&str, candle_core::Tensor)> = stored.collect::<Result<_>>()?;
+    let mut stored: Vec<(&str, candle_core::Tensor)> = stored.collect::<Result<_>>()?;
+    let ngrams = contents.ngrams.map_or(Ok(Vec::new()), |ngrams| ngrams.tensors())?;
+    stored.extend(ngrams.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())));
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     let bytes = safetensors::tensor::serialize(stored.iter().map(|(n, t)| (*n, t)), Some(metadata))
         .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))?;

@@ -226,5 +226,5 @@ pub fn sequence(
         }
     }
     let types = (0..ids.len()).map(|i| if i < sentence_tokens { 0 } else { 2 }).collect();
-    Encoded { ids, types, sentence_tokens, truncated: false }
+    Encoded { ids, types, sentence_tokens, ..Encoded::default() }
 }

@@ -176,15 +176,16 @@ fn write_base(
     let config = ConfigJson::new(&name, config.clone(), input, &no_heads, &[]);
     let metrics = serde_json::to_string_pretty(&progress.history).expect("measurements are plain data");
     let texts = vec![
-        ("pretrain.toml", options.recipe.to_toml()),
-        ("metrics.json", format!("{metrics}\n")),
-        ("README.md", card(&name, options, weights, progress)),
+        ("pretrain.toml".to_string(), options.recipe.to_toml()),
+        ("metrics.json".into(), format!("{metrics}\n")),
+        ("README.md".into(), card(&name, options, weights, progress)),
     ];
     let dtype = match options.recipe.model.weights_dtype {
         WeightsDtype::F16 => DType::F16,
         WeightsDtype::F32 => DType::F32,
     };
-    let contents = Contents { config: &config, weights, dtype, tokenizer: options.tokenizer.bytes(), texts };
+    let contents =
+        Contents { config: &config, weights, ngrams: None, dtype, tokenizer: options.tokenizer.bytes(), texts };
     model_dir::write(&options.output, &contents)
 }
 

@@ -18,6 +18,7 @@
 //! | `….confidence` | number | its probability, 0 to 1, six decimals |
 //! | `….probabilities` | object | label → probability, in the schema's order |
 //! | `perpetrator.groups` | array | armed groups named in the sentence: `id`, `name` (canonical), `kind`, `parent` (id or null), `start`, `end` (bytes in the field), `matched` (the words there) |
+//! | `terms` | array | with `--explain`: terms of the lexicon in the sentence: `type`, `start`, `end` (bytes in the field), `matched` |
 //! | `abstained` | boolean | a confidence is below `--min-confidence` |
 //! | `truncated` | boolean | the sentence was longer than the model reads; its end was not seen |
 //! | `model` | object | `name` and `sha256` (of the weights; null for a classifier without any) |
@@ -26,7 +27,7 @@
 //! stands beside the heads.
 
 use super::{Context, GROUPS_HEAD, Report};
-use crate::article::{GroupMatch, Tag, TaggedArticle, TaggedSentence};
+use crate::article::{GroupMatch, Tag, TaggedArticle, TaggedSentence, TermEvidence};
 use crate::schema::Head;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -87,6 +88,10 @@ fn object(context: &Context, article: &TaggedArticle, index: usize, tagged: &Tag
     }
     if let Some(groups) = groups {
         set("groups", groups);
+    }
+    if context.explain {
+        let one = |term: &TermEvidence| json!({ "type": term.term_type, "start": term.span.start, "end": term.span.end, "matched": term.matched });
+        set("terms", Value::Array(tagged.terms.iter().map(one).collect()));
     }
     set("abstained", json!(tagged.abstained));
     set("truncated", json!(tagged.prediction.truncated));

@@ -51,6 +51,8 @@ pub struct Context {
     pub min_confidence: f32,
     /// Show only sentences whose label in the first head is one of these; empty shows all.
     pub only: Vec<usize>,
+    /// Show the terms of the lexicon that stand in each sentence.
+    pub explain: bool,
 }
 
 /// How outputs name a model.

@@ -5,7 +5,7 @@
 //! a sentence stays one clean line, for `grep`.
 
 use super::{Context, Counts, Direction, Report, percent, plural};
-use crate::article::{GroupMatch, TaggedArticle, TaggedSentence};
+use crate::article::{GroupMatch, TaggedArticle, TaggedSentence, TermEvidence};
 use anstyle::{Ansi256Color, AnsiColor, Color, Style};
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthChar;
@@ -58,7 +58,7 @@ impl Table {
         let words = printable(article.words(tagged.sentence.field, tagged.sentence.span));
         let direction = Direction::of_sentence(&words, article_direction);
         self.text(&words, direction, out)?;
-        for group in group_lines(&tagged.groups) {
+        for group in group_lines(&tagged.groups).into_iter().chain(term_lines(&tagged.terms)) {
             let lines = self.columns().map_or_else(|| vec![group.clone()], |columns| wrap(&group, columns));
             for line in lines {
                 writeln!(out, "{:INDENT$}{}", "", self.paint(Style::new().dimmed(), &line))?;
@@ -163,6 +163,12 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// `attack_verb: هاجم · weapon: صاروخ`: the terms of the lexicon, if they are shown.
+fn term_lines(terms: &[TermEvidence]) -> Option<String> {
+    let one = |term: &TermEvidence| format!("{}: {}", term.term_type, printable(&term.matched));
+    (!terms.is_empty()).then(|| terms.iter().map(one).collect::<Vec<_>>().join(" · "))
 }
 
 /// `└ Islamic State (network): داعش, تنظيم الدولة`: a line a group, its different names in order.

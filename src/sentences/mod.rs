@@ -51,12 +51,13 @@ pub fn headline(article: &Article, sentences: &[Sentence]) -> Option<usize> {
     is_headline.then_some(0)
 }
 
-/// What the model reads of each sentence: its words, the headline (none for the headline itself), the sentence before (none for
+/// What the model reads of each sentence: its language, its words, the headline (none for the headline itself), the sentence before (none for
 /// the first).
-pub fn inputs<'a>(article: &'a Article, sentences: &[Sentence]) -> Vec<SentenceInput<'a>> {
+pub fn inputs<'a>(article: &'a Article, sentences: &[Sentence], language: &'a str) -> Vec<SentenceInput<'a>> {
     // Looked for once: the first line may be as long as the article.
     let headline = headline(article, sentences);
     let input = |i: usize| SentenceInput {
+        language,
         text: words(article, &sentences[i]),
         title: headline.filter(|headline| *headline != i).map(|headline| words(article, &sentences[headline])),
         previous: i.checked_sub(1).map(|previous| words(article, &sentences[previous])),
@@ -153,7 +154,7 @@ mod tests {
     fn the_input_has_its_headline_and_the_sentence_before() {
         let article = article(Some("عنوان"), "أولى. ثانية.");
         let sentences = split(&article, "ar");
-        let inputs = inputs(&article, &sentences);
+        let inputs = inputs(&article, &sentences, "en");
         assert_eq!(inputs.len(), 3);
         assert_eq!((inputs[0].text, inputs[0].title, inputs[0].previous), ("عنوان", None, None));
         assert_eq!((inputs[1].text, inputs[1].title, inputs[1].previous), ("أولى.", Some("عنوان"), Some("عنوان")));

@@ -24,7 +24,7 @@ impl Fertility {
     /// # Errors
     /// The tokenizer refuses the line.
     pub fn add(&mut self, tokenizer: &Tokenizer, line: &str) -> Result<()> {
-        let pieces = tokenizer.pieces(line)?;
+        let pieces = tokenizer.pieces(line, None)?;
         let ids = &pieces.ids;
         let unknown = tokenizer.special().unknown;
         self.n_words += line.split_whitespace().count() as u64;

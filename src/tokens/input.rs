@@ -3,6 +3,7 @@
 use super::tokenizer::Special;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Which context of a sentence the model reads beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,12 +60,14 @@ impl InputConfig {
 }
 
 /// One input as the model reads it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
     /// Token ids, (T).
     pub ids: Vec<u32>,
     /// Token types, (T): 0 sentence, 1 title, 2 previous sentence.
     pub types: Vec<u32>,
+    /// Types of the lexicon's terms in which each token lies, as bits, (T); empty without a lexicon.
+    pub lexicon: Vec<u64>,
     /// How many tokens at the head are of type 0: `[CLS] sentence [SEP]`.
     pub sentence_tokens: usize,
     /// The sentence alone was too long; its end is not in `ids`.
@@ -77,25 +80,27 @@ pub(super) struct Pieces {
     pub ids: Vec<u32>,
     /// Number of the word that each piece belongs to, never falling.
     pub words: Vec<u32>,
+    /// Types of the terms that each piece lies in; empty without a lexicon.
+    pub lexicon: Vec<u64>,
 }
 
 impl Pieces {
     /// Whole words from the start, `room` pieces at most.
-    fn first_words(&self, room: usize) -> &[u32] {
+    fn first_words(&self, room: usize) -> Range<usize> {
         let mut end = room.min(self.ids.len());
         while end > 0 && end < self.ids.len() && self.words[end - 1] == self.words[end] {
             end -= 1;
         }
-        &self.ids[..end]
+        0..end
     }
 
     /// Whole words from the end, `room` pieces at most.
-    fn last_words(&self, room: usize) -> &[u32] {
+    fn last_words(&self, room: usize) -> Range<usize> {
         let mut start = self.ids.len() - room.min(self.ids.len());
         while start > 0 && start < self.ids.len() && self.words[start - 1] == self.words[start] {
             start += 1;
         }
-        &self.ids[start..]
+        start..self.ids.len()
     }
 }
 
@@ -108,32 +113,32 @@ pub(super) fn lay_out(
     special: &Special,
     max_tokens: usize,
 ) -> Encoded {
-    let kept = &sentence.ids[..sentence.ids.len().min(max_tokens.saturating_sub(2))];
-    let sentence_tokens = kept.len() + 2;
-    let mut ids = Vec::with_capacity(max_tokens);
-    ids.push(special.cls);
-    ids.extend_from_slice(kept);
-    ids.push(special.sep);
-    let mut types = vec![0; sentence_tokens];
-
-    // a mark before and a separator behind each part of context
-    let room = |ids: &Vec<u32>| max_tokens.saturating_sub(ids.len() + 2);
-    let title = title.first_words(room(&ids));
-    append(&mut ids, &mut types, special.title, title, special.sep, 1);
-    let previous = previous.last_words(room(&ids));
-    append(&mut ids, &mut types, special.previous, previous, special.sep, 2);
-
-    Encoded { ids, types, sentence_tokens, truncated: kept.len() < sentence.ids.len() }
-}
-
-fn append(ids: &mut Vec<u32>, types: &mut Vec<u32>, mark: u32, part: &[u32], sep: u32, token_type: u32) {
-    if part.is_empty() {
-        return;
+    let kept = sentence.ids.len().min(max_tokens.saturating_sub(2));
+    let with_lexicon = [sentence, title, previous].iter().any(|part| !part.lexicon.is_empty());
+    let mut encoded = Encoded { sentence_tokens: kept + 2, truncated: kept < sentence.ids.len(), ..Encoded::default() };
+    let mut append = |mark: u32, part: &Pieces, range: Range<usize>, token_type: u32| {
+        encoded.ids.push(mark);
+        encoded.ids.extend_from_slice(&part.ids[range.clone()]);
+        encoded.ids.push(special.sep);
+        encoded.types.resize(encoded.ids.len(), token_type);
+        if with_lexicon {
+            encoded.lexicon.push(0);
+            encoded.lexicon.extend_from_slice(part.lexicon.get(range).unwrap_or_default());
+            encoded.lexicon.resize(encoded.ids.len(), 0);
+        }
+        // a mark before and a separator behind each part of context
+        max_tokens.saturating_sub(encoded.ids.len() + 2)
+    };
+    let mut room = append(special.cls, sentence, 0..kept, 0);
+    let range = title.first_words(room);
+    if !range.is_empty() {
+        room = append(special.title, title, range, 1);
     }
-    ids.push(mark);
-    ids.extend_from_slice(part);
-    ids.push(sep);
-    types.resize(ids.len(), token_type);
+    let range = previous.last_words(room);
+    if !range.is_empty() {
+        append(special.previous, previous, range, 2);
+    }
+    encoded
 }
 
 #[cfg(test)]
@@ -145,7 +150,11 @@ mod tests {
 
     /// Pieces numbered from `first`, each word two pieces long.
     fn pieces(first: u32, n: usize) -> Pieces {
-        Pieces { ids: (0..n as u32).map(|i| first + i).collect(), words: (0..n as u32).map(|i| i / 2).collect() }
+        Pieces {
+            ids: (0..n as u32).map(|i| first + i).collect(),
+            words: (0..n as u32).map(|i| i / 2).collect(),
+            lexicon: Vec::new(),
+        }
     }
 
     fn check(n: [usize; 3], max_tokens: usize, expected: &[u32]) {

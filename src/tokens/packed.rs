@@ -9,6 +9,8 @@ pub struct Packed {
     pub ids: Vec<u32>,
     /// Token types, (T): 0 sentence, 1 title, 2 previous sentence.
     pub types: Vec<u32>,
+    /// Types of the lexicon's terms in which each token lies, as bits, (T); empty without a lexicon.
+    pub lexicon: Vec<u64>,
     /// Where each input begins in `ids`, and at last T: (S + 1).
     pub starts: Vec<usize>,
     /// Tokens of type 0 at the head of each input, (S).
@@ -22,6 +24,7 @@ impl Packed {
         let mut packed = Packed {
             ids: Vec::with_capacity(n_tokens),
             types: Vec::with_capacity(n_tokens),
+            lexicon: Vec::new(),
             starts: Vec::with_capacity(inputs.len() + 1),
             sentence_tokens: Vec::with_capacity(inputs.len()),
         };
@@ -29,6 +32,7 @@ impl Packed {
         for input in inputs {
             packed.ids.extend_from_slice(&input.ids);
             packed.types.extend_from_slice(&input.types);
+            packed.lexicon.extend_from_slice(&input.lexicon);
             packed.starts.push(packed.ids.len());
             packed.sentence_tokens.push(input.sentence_tokens);
         }
@@ -55,6 +59,7 @@ mod tests {
         let input = |ids: &[u32], sentence_tokens| Encoded {
             ids: ids.to_vec(),
             types: vec![0; ids.len()],
+            lexicon: Vec::new(),
             sentence_tokens,
             truncated: false,
         };

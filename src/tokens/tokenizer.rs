@@ -3,8 +3,10 @@
 use super::input::{Encoded, InputConfig, Pieces, lay_out};
 use crate::article::SentenceInput;
 use crate::error::{Error, Place, Result};
+use crate::lexicon::Lexicon;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Text beyond this many characters a token is not even looked at, so that a sentence of 10 MB costs no more than a long one.
 const MAX_CHARS_PER_TOKEN: usize = 16;
@@ -42,6 +44,7 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: Special,
     bytes: Vec<u8>,
+    lexicon: Option<Arc<Lexicon>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -96,7 +99,23 @@ impl Tokenizer {
             title: id(title)?,
             previous: id(previous)?,
         };
-        Ok(Tokenizer { inner, special, bytes: bytes.to_vec() })
+        Ok(Tokenizer { inner, special, bytes: bytes.to_vec(), lexicon: None })
+    }
+
+    /// The same tokenizer, which also tells the types of the lexicon's terms that each token lies in.
+    pub fn with_lexicon(mut self, lexicon: Option<Arc<Lexicon>>) -> Self {
+        self.set_lexicon(lexicon);
+        self
+    }
+
+    /// Looks into this lexicon from now on.
+    pub fn set_lexicon(&mut self, lexicon: Option<Arc<Lexicon>>) {
+        self.lexicon = lexicon;
+    }
+
+    /// The lexicon it looks into, if any.
+    pub fn lexicon(&self) -> Option<&Arc<Lexicon>> {
+        self.lexicon.as_ref()
     }
 
     /// The file as it was read, byte for byte, to be stored with a model.
@@ -129,7 +148,7 @@ impl Tokenizer {
     /// # Errors
     /// The tokenizer refuses; one trained here does not.
     pub fn text_ids(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.pieces(text)?.ids)
+        Ok(self.pieces(text, None)?.ids)
     }
 
     /// A sentence with its context as the model reads it; see [`tokens`](crate::tokens) for the layout.
@@ -143,12 +162,12 @@ impl Tokenizer {
         config.check()?;
         let reach = config.max_tokens.saturating_mul(MAX_CHARS_PER_TOKEN);
         let context = |wanted: bool, text: Option<&str>, cut: fn(&str, usize) -> &str| match text {
-            Some(text) if wanted => self.pieces(cut(text.trim(), reach)),
+            Some(text) if wanted => self.pieces(cut(text.trim(), reach), Some(input.language)),
             _ => Ok(Pieces::default()),
         };
         let sentence = input.text.trim();
         let seen = first_chars(sentence, reach);
-        let pieces = self.pieces(seen)?;
+        let pieces = self.pieces(seen, Some(input.language))?;
         let title = context(config.context.has_title(), input.title, first_chars)?;
         let previous = context(config.context.has_previous(), input.previous, last_chars)?;
 
@@ -157,16 +176,37 @@ impl Tokenizer {
         Ok(encoded)
     }
 
-    pub(super) fn pieces(&self, text: &str) -> Result<Pieces> {
+    /// The subwords of a text; terms of the lexicon are looked for only where a language is given.
+    pub(super) fn pieces(&self, text: &str, language: Option<&str>) -> Result<Pieces> {
         let encoding = self.inner.encode(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
         let special = self.special.ids();
         // the ids of special tokens are ours alone, whatever a foreign tokenizer makes of their names in a text
         let plain = |id: &u32| if special.contains(id) { self.special.unknown } else { *id };
+        let lexicon = match (&self.lexicon, language) {
+            (Some(lexicon), Some(language)) => types_by_token(lexicon, text, language, encoding.get_offsets()),
+            _ => Vec::new(),
+        };
         Ok(Pieces {
+            lexicon,
             ids: encoding.get_ids().iter().map(plain).collect(),
             words: encoding.get_word_ids().iter().map(|word| word.unwrap_or(0)).collect(),
         })
     }
+}
+
+/// For each token, given as bytes of the text, the types of the terms that it lies in or touches.
+fn types_by_token(lexicon: &Lexicon, text: &str, language: &str, offsets: &[(usize, usize)]) -> Vec<u64> {
+    let mut types = vec![0; offsets.len()];
+    for term in lexicon.find(text, language) {
+        let first = offsets.partition_point(|(_, end)| *end <= term.span.start);
+        for (bits, (start, _)) in types[first..].iter_mut().zip(&offsets[first..]) {
+            if *start >= term.span.end {
+                break;
+            }
+            *bits |= 1 << term.term_type;
+        }
+    }
+    types
 }
 
 fn first_chars(text: &str, n_chars: usize) -> &str {

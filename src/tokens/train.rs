@@ -249,7 +249,7 @@ mod tests {
             let tokenizer = Tokenizer::parse(&bytes, Path::new("trained")).unwrap();
             assert!(tokenizer.vocab_size() <= 160);
             let config = InputConfig { max_tokens: 32, context: Context::None };
-            let input = SentenceInput { text: "the attack", title: None, previous: None };
+            let input = SentenceInput { language: "und", text: "the attack", title: None, previous: None };
             let encoded = tokenizer.encode(input, &config).unwrap();
             assert!(encoded.ids.iter().all(|id| *id != tokenizer.special().unknown), "{kind:?}");
         }

@@ -101,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn item(n: usize) -> Item {
-        let encoded = Encoded { ids: vec![9; n], types: vec![0; n], sentence_tokens: n, truncated: false };
+        let encoded = Encoded { ids: vec![9; n], types: vec![0; n], sentence_tokens: n, ..Encoded::default() };
         Item { encoded, targets: vec![] }
     }
 

@@ -4,7 +4,7 @@ use super::fit::{Event, Run};
 use super::recipe::Recipe;
 use super::run::{Base, prepare};
 use crate::article::{Classify, Prediction};
-use crate::baseline::{Majority, Tfidf};
+use crate::baseline::{Kinds, Majority, Tfidf};
 use crate::dataset::{Example, Folds, Split, folds_by_article};
 use crate::error::{Error, Place, Result};
 use crate::metrics::bootstrap::Bootstrap;
@@ -18,8 +18,8 @@ pub enum Learner<'a> {
     Transformer(&'a Recipe, &'a Base),
     /// The most frequent label.
     Majority,
-    /// n-grams and logistic regression.
-    Tfidf,
+    /// n-grams of these kinds and logistic regression.
+    Linear(Kinds),
 }
 
 /// The data and how it is cut.
@@ -95,7 +95,7 @@ impl Plan<'_> {
     ) -> Result<Box<dyn Classify>> {
         match learner {
             Learner::Majority => Ok(Box::new(Majority::train(self.schema, train))),
-            Learner::Tfidf => Ok(Box::new(Tfidf::train(self.schema, train))),
+            Learner::Linear(kinds) => Ok(Box::new(Tfidf::train(self.schema, kinds.clone(), train))),
             Learner::Transformer(recipe, base) => {
                 let mut recipe = (*recipe).clone();
                 recipe.training.seed = seed;

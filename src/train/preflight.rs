@@ -5,6 +5,7 @@ use super::fit::{Run, as_variables, heads};
 use super::optimizer::is_frozen;
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
+use crate::model::weights::LEXICON_EMBEDDINGS;
 use crate::model::{Classifier, Weights};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -65,7 +66,8 @@ pub fn check_gradients<E: Borrow<Example>>(run: &Run<'_>, start: &Weights, train
     for name in weights.0.keys().filter(|name| !is_frozen(name, n_layers, run.recipe.training.frozen_layers)) {
         // A head may be without a label in this batch; its gradient is then zero and rightly so.
         let head = run.schema.heads.iter().position(|h| name.starts_with(&format!("classifier.{}.", h.name)));
-        let may_be_zero = head.is_some_and(|h| n_labelled(h) == 0);
+        // Nor need a term of the lexicon stand in it.
+        let may_be_zero = head.is_some_and(|h| n_labelled(h) == 0) || name == LEXICON_EMBEDDINGS;
         let taking_part = gradients.get(name).is_some_and(|g| may_be_zero || g.iter().any(|x| *x != 0.0));
         if !taking_part {
             return Err(Error::Usage(format!("weight \"{name}\" receives no gradient: it would never learn")));

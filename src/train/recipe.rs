@@ -41,6 +41,10 @@ pub struct ModelRecipe {
     pub global_rope_theta: f64,
     pub local_rope_theta: f64,
     pub classifier_pooling: Pooling,
+    /// Tokens are told the types of the lexicon's terms that they lie in.
+    pub lexicon: bool,
+    /// A linear classifier on n-grams stands beside the network.
+    pub ngrams: bool,
     /// How the trained weights are stored.
     pub weights_dtype: WeightsDtype,
 }
@@ -185,6 +189,7 @@ impl ModelRecipe {
     /// The encoder for a tokenizer of this size.
     pub fn encoder(&self, vocab_size: usize) -> Config {
         Config {
+            lexicon_types: Vec::new(),
             vocab_size,
             hidden_size: self.hidden_size,
             intermediate_size: self.intermediate_size,

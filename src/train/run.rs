@@ -1,7 +1,7 @@
 //! From options to a model directory: what `rasid train` does, as a function.
 
 use super::batches::items;
-use super::calibrate::temperature;
+use super::calibrate::{mixture, temperature};
 use super::card::Card;
 use super::checkpoint::Checkpoint;
 use super::fit::{Event, Run, heads};
@@ -9,10 +9,12 @@ use super::journal::Journal;
 use super::preflight::{check_data, check_gradients};
 use super::recipe::{Recipe, WeightsDtype};
 use crate::article::Classify;
+use crate::baseline::{Kinds, Tfidf};
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
+use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
-use crate::model::weights::{encoder_table, head_table};
+use crate::model::weights::{LEXICON_EMBEDDINGS, encoder_table, head_table};
 use crate::model::{Classifier, Config, Weights};
 use crate::model_dir::{self, ConfigJson, Contents, Model};
 use crate::schema::Schema;
@@ -33,6 +35,8 @@ pub struct Base {
     pub weights: Weights,
     /// Tokenizer.
     pub tokenizer: Arc<Tokenizer>,
+    /// What is known of words beside what is learned.
+    pub lexicon: Option<Arc<Lexicon>>,
 }
 
 /// What to train and where to put it.
@@ -76,20 +80,35 @@ pub struct Prepared {
 }
 
 /// The base for `--base none`: sizes from the recipe, the tokenizer given.
-pub fn from_nothing(recipe: &Recipe, tokenizer: Arc<Tokenizer>) -> Base {
-    Base { name: None, config: recipe.model.encoder(tokenizer.vocab_size()), weights: Weights::default(), tokenizer }
+pub fn from_nothing(recipe: &Recipe, tokenizer: Tokenizer, lexicon: Option<Arc<Lexicon>>) -> Base {
+    let config = recipe.model.encoder(tokenizer.vocab_size());
+    Base::new(None, config, Weights::default(), tokenizer, lexicon.filter(|_| recipe.model.lexicon))
+}
+
+impl Base {
+    fn new(
+        name: Option<String>,
+        mut config: Config,
+        weights: Weights,
+        tokenizer: Tokenizer,
+        lexicon: Option<Arc<Lexicon>>,
+    ) -> Base {
+        config.lexicon_types = lexicon.iter().flat_map(|l| l.types()).map(|t| t.name.clone()).collect();
+        let tokenizer = Arc::new(tokenizer.with_lexicon(lexicon.clone()));
+        Base { name, config, weights, tokenizer, lexicon }
+    }
 }
 
 /// The base for `--base DIR`; the recipe takes over its sizes.
 ///
 /// # Errors
 /// As [`model_dir::open_base`].
-pub fn from_directory(path: &Path, recipe: &mut Recipe) -> Result<Base> {
+pub fn from_directory(path: &Path, recipe: &mut Recipe, lexicon: Option<Arc<Lexicon>>) -> Result<Base> {
     let (config, weights, tokenizer) = model_dir::open_base(path)?;
     recipe.adopt(&config.encoder);
     let mut encoder = config.encoder;
     encoder.classifier_pooling = recipe.model.classifier_pooling;
-    Ok(Base { name: Some(config.name), config: encoder, weights, tokenizer: Arc::new(tokenizer) })
+    Ok(Base::new(Some(config.name), encoder, weights, tokenizer, lexicon.filter(|_| recipe.model.lexicon)))
 }
 
 /// The weights that training starts with: the base's where it has one of that name and shape, fresh ones elsewhere.
@@ -103,6 +122,10 @@ pub fn start_weights(base: &Base, schema: &Schema, seed: u64) -> Result<Weights>
     if base.name.is_some() {
         let path = Path::new(model_dir::WEIGHTS);
         for (name, shape, _) in &encoder {
+            // A base need not know the lexicon; the embeddings of its types are then learned from the labels.
+            if name == LEXICON_EMBEDDINGS && base.weights.0.get(name).is_none_or(|t| t.dims() != shape.as_slice()) {
+                continue;
+            }
             weights.0.insert(name.clone(), base.weights.get(name, shape, path)?);
         }
         for (name, shape, _) in &classifier {
@@ -135,7 +158,11 @@ pub fn prepare(
     let classifier = Classifier::new(run.config, &heads(run.schema), &weights, Path::new("the trained network"))?;
     let mut model = Model::new(name, run.schema.clone(), run.tokenizer.clone(), run.recipe.input, classifier);
     model.workers = run.workers;
-    model.temperatures = temperatures(&model, dev)?;
+    if run.recipe.model.ngrams {
+        let kinds = Kinds { letters: true, lexicon: base.lexicon.clone() };
+        model.ngrams = Some(Tfidf::train(run.schema, kinds, train).as_stored()?);
+    }
+    calibrate(&mut model, dev)?;
     Ok(Prepared { model, weights, last: rounded(&fitted.last, dtype(run.recipe))?, best_epoch: fitted.best_epoch })
 }
 
@@ -203,18 +230,21 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         evaluation: evaluation.as_ref(),
         best_epoch: prepared.best_epoch,
     };
-    let config = ConfigJson::new(&name, options.base.config.clone(), recipe.input, schema, &model.temperatures);
+    let mut config = ConfigJson::new(&name, options.base.config.clone(), recipe.input, schema, &model.temperatures);
+    config.set_ngrams(model.ngrams.as_ref().map(|n| n.kinds()), &model.ngram_weights);
     let metrics = serde_json::json!({ "best_epoch": prepared.best_epoch, "dev": evaluation });
     let metrics = format!("{}\n", serde_json::to_string_pretty(&metrics).expect("scores are plain data"));
     let texts = vec![
-        (model_dir::SCHEMA, schema.to_toml()),
-        ("train.toml", recipe.to_toml()),
-        ("metrics.json", metrics),
-        ("README.md", card.markdown()),
+        (model_dir::SCHEMA.to_string(), schema.to_toml()),
+        ("train.toml".into(), recipe.to_toml()),
+        ("metrics.json".into(), metrics),
+        ("README.md".into(), card.markdown()),
     ];
+    let texts = texts.into_iter().chain(own_lexicon(options.base.lexicon.as_deref())).collect();
     let mut contents = Contents {
         config: &config,
         weights: &prepared.last,
+        ngrams: model.ngrams.as_ref(),
         dtype: dtype(recipe),
         tokenizer: options.base.tokenizer.bytes(),
         texts,
@@ -250,15 +280,27 @@ pub fn check_output(output: &Path, overwrite: bool) -> Result<()> {
     tempfile::tempfile_in(parent).map(drop).map_err(Error::io("write in", parent))
 }
 
-fn temperatures(model: &Model, dev: &[&Example]) -> Result<Vec<f32>> {
+/// Fits weight of the n-grams and temperature of each head on dev.
+fn calibrate(model: &mut Model, dev: &[&Example]) -> Result<()> {
     let encoded: Vec<_> = items(dev, &model.tokenizer, &model.input)?.into_iter().map(|i| i.encoded).collect();
     let logits = model.logits(&encoded)?;
-    let of_head = |h: usize| {
-        let rows: Vec<Vec<f32>> = logits.iter().map(|heads| heads[h].clone()).collect();
+    let ngrams = model.ngram_logits(&dev.iter().map(|e| e.input()).collect::<Vec<_>>());
+    for h in 0..model.schema.heads.len() {
+        let rows = |of: &[Vec<Vec<f32>>]| of.iter().map(|heads| heads[h].clone()).collect::<Vec<Vec<f32>>>();
         let gold: Vec<Option<usize>> = dev.iter().map(|e| e.labels[h]).collect();
-        temperature(&rows, &gold)
-    };
-    Ok((0..model.schema.heads.len()).map(of_head).collect())
+        (model.ngram_weights[h], model.temperatures[h]) = match model.ngrams {
+            Some(_) => mixture(&rows(&logits), &rows(&ngrams), &gold),
+            None => (0.0, temperature(&rows(&logits), &gold)),
+        };
+    }
+    Ok(())
+}
+
+/// The files of a lexicon that is not the one compiled in: a model brings its own.
+fn own_lexicon(lexicon: Option<&Lexicon>) -> Vec<(String, String)> {
+    let own = lexicon.map(Lexicon::files).filter(|files| **files != LexiconFiles::shipped());
+    let file = |(name, text): (&String, &String)| (format!("{}/{name}", model_dir::LEXICON), text.clone());
+    own.map(|files| files.0.iter().map(file).collect()).unwrap_or_default()
 }
 
 fn dtype(recipe: &Recipe) -> DType {
@@ -280,6 +322,7 @@ fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> S
     hash.update(options.recipe.to_toml());
     hash.update(options.schema.to_toml());
     hash.update(options.base.tokenizer.bytes());
+    hash.update(format!("{:?}", options.base.lexicon.as_ref().map(|l| l.files())));
     for (name, tensor) in &options.base.weights.0 {
         hash.update(name);
         if let Ok(values) = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()) {

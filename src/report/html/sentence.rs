@@ -98,6 +98,17 @@ impl Row<'_> {
             let _ =
                 write!(html, "<span class=\"g\">{} — <bdi>{}</bdi></span>", described(group), escape(&group.matched));
         }
+        if !tagged.terms.is_empty() {
+            html.push_str("<b>Terms of the lexicon</b>");
+        }
+        for term in &tagged.terms {
+            let _ = write!(
+                html,
+                "<span class=\"g\">{} — <bdi>{}</bdi></span>",
+                label(&term.term_type),
+                escape(&term.matched)
+            );
+        }
         if tagged.abstained {
             let asked = percent(self.context.min_confidence);
             let _ = write!(html, "<em>Abstained: a confidence is below {asked}.</em>");
