@@ -44,6 +44,9 @@ fn corpus(folder: &Path, tokenizer: &Tokenizer, recipe: &PretrainRecipe) -> Corp
     let first = load(&sources, tokenizer, &recipe.data, &folder.join("cache")).unwrap();
     let second = load(&sources, tokenizer, &recipe.data, &folder.join("cache")).unwrap();
     assert_eq!(first, second, "the cache holds what was tokenized");
+    assert!(
+        first.train.values().all(|lines| lines.len() == 58) && first.held_out.values().all(|lines| lines.len() == 2)
+    );
     first
 }
 
@@ -91,6 +94,25 @@ fn it_learns_and_a_stopped_run_goes_on_to_the_same_bytes_on_any_number_of_thread
     let (config, base, _) = rasid::model_dir::open_base(&whole).unwrap();
     assert_eq!(config.encoder.hidden_size, 16);
     assert!(base.0.contains_key("layers.0.attn.Wqkv.weight"));
+}
+
+#[test]
+fn a_cache_file_that_is_cut_off_or_foreign_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tokenizer, recipe) = (tokenizer(), recipe(1));
+    let expected = corpus(dir.path(), &tokenizer, &recipe);
+    let sources = sources(&[dir.path().join("ar"), dir.path().join("tr")]).unwrap();
+    let files = || std::fs::read_dir(dir.path().join("cache")).unwrap().map(|e| e.unwrap().path());
+    for damage in [&b"foreign"[..], b"", &[7; 5000]] {
+        // As a new file: the old one is still mapped by `expected`.
+        for file in files().collect::<Vec<_>>() {
+            std::fs::remove_file(&file).unwrap();
+            std::fs::write(&file, damage).unwrap();
+        }
+        let again = load(&sources, &tokenizer, &recipe.data, &dir.path().join("cache")).unwrap();
+        assert_eq!(again, expected);
+    }
+    assert_eq!(files().count(), 2, "one file a language, nothing left half-written");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 
-    /// Folder for the text as token ids, kept from run to run [default: DIR.training/tokens]
+    /// Folder for the text as token ids, kept from run to run, read from disk as needed [default: DIR.training/tokens]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 

@@ -1,9 +1,10 @@
 //! The pre-training loop, and the base it leaves.
 
-use super::corpus::{Corpus, Cursor, Sampler, sequence};
+use super::corpus::Corpus;
 use super::masking::Words;
 use super::objective::{MaskedLanguageModel, gradients, perplexity, weight_table};
 use super::recipe::PretrainRecipe;
+use super::sampler::{Cursor, Sampler, sequence};
 use crate::error::{Error, Result};
 use crate::model::{Config, Weights};
 use crate::model_dir::{self, ConfigJson, Contents};
