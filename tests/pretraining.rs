@@ -91,6 +91,27 @@ fn it_learns_and_a_stopped_run_goes_on_to_the_same_bytes_on_any_number_of_thread
     assert_eq!(rest, losses[7..]);
     let weights = |base: &Path| std::fs::read(base.join("model.safetensors")).unwrap();
     assert!(weights(&whole) == weights(&halved), "other bytes");
+    // A measurement every fifth step, the same after an interruption but for the speed; curves for TensorBoard beside it.
+    let metrics = |base: &Path| {
+        let text = std::fs::read_to_string(base.with_extension("training").join("metrics.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    let (one, two) = (metrics(&whole), metrics(&halved));
+    assert_eq!(one.iter().map(|m| m["step"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 10, 15, 20]);
+    for (a, b) in one.iter().zip(&two) {
+        for key in ["loss", "learning_rate"] {
+            assert!((a[key].as_f64().unwrap() - b[key].as_f64().unwrap()).abs() < 1e-12, "{key}: {a} {b}");
+        }
+        assert!(a["tokens_per_second"].as_f64().unwrap() > 0.0 && a["perplexity"]["ar"].as_f64().unwrap() > 1.0, "{a}");
+    }
+    let events: Vec<_> =
+        std::fs::read_dir(halved.with_extension("training")).unwrap().map(|e| e.unwrap().path()).collect();
+    let events: Vec<_> = events.iter().filter(|p| p.to_string_lossy().contains("tfevents")).collect();
+    assert!(!events.is_empty());
+    let curves: Vec<u8> = events.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
+    for tag in ["train/loss", "train/learning_rate", "train/tokens_per_second", "perplexity/ar", "perplexity/tr"] {
+        assert!(curves.windows(tag.len()).any(|w| w == tag.as_bytes()), "{tag}");
+    }
     let (config, base, _) = rasid::model_dir::open_base(&whole).unwrap();
     assert_eq!(config.encoder.hidden_size, 16);
     assert!(base.0.contains_key("layers.0.attn.Wqkv.weight"));
