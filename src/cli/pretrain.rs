@@ -18,6 +18,11 @@ use std::time::Instant;
 ///
 /// Ctrl-C stops after the step under way; the same command with --resume goes on. The base is written anew at every
 /// measurement of perplexity, so it can be tried while the training goes on.
+///
+/// Sources that the recipe names as data.parallel hold the same text in the same order in several language folders
+/// (ar/ntrex.txt, en/ntrex.txt). Their lines are matched by length and by the numbers in them, so lines may be missing on either
+/// side; a share of the sequences (data.parallel_share) is then a sentence with its translation. What cannot be matched is told
+/// and left out, and so is every sentence that is held out for perplexity in one of the languages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Text files or folders of them, plain or packed by gzip, zstd or xz, a paragraph or sentence a line; the first folder
@@ -83,6 +88,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     for (language, lines) in &corpus.train {
         say(&format!("{language}: {} lines, {} tokens\n", lines.len(), lines.n_tokens()));
     }
+    corpus.parallel.notes.iter().for_each(|note| say(&format!("{note}\n")));
     stop_on_interrupt()?;
     let names: Vec<String> = sources.iter().map(|s| format!("{}/{}", s.language, s.name)).collect();
     let options = PretrainOptions {

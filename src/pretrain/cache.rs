@@ -13,7 +13,9 @@
 //! All numbers are little-endian. The header is written last and the file renamed then: one that was cut off is never taken for
 //! whole.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
+use crate::tokens::Tokenizer;
+use crate::tokens::corpus::{Source, each_line};
 use memmap2::Mmap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -78,6 +80,12 @@ impl TokenFile {
 
     fn start(&self, i: usize) -> usize {
         number_at(&self.map, self.starts + 8 * i) as usize
+    }
+}
+
+impl PartialEq for TokenFile {
+    fn eq(&self, other: &TokenFile) -> bool {
+        self.n_lines == other.n_lines && (0..self.n_lines).all(|i| self.line(i).eq(other.line(i)))
     }
 }
 
@@ -156,6 +164,42 @@ impl Drop for TokenWriter {
         // Nothing is there any more if it was finished; else half a file is in the way of everybody.
         let _ = std::fs::remove_file(&self.beside);
     }
+}
+
+/// Maps the cache file of that name and key; one that is missing, older, cut off or foreign is written anew by `fill`.
+pub(super) fn cached(
+    cache: &Path,
+    name: &str,
+    key: u64,
+    fill: impl FnOnce(&mut TokenWriter) -> Result<()>,
+) -> Result<TokenFile> {
+    let path = cache.join(format!("{name}-{key:016x}.bin"));
+    if let Some(file) = TokenFile::open(&path, key) {
+        return Ok(file);
+    }
+    let mut writer = TokenWriter::create(&path, key)?;
+    fill(&mut writer)?;
+    writer.finish()?;
+    let damaged = || {
+        Error::bad(Place::file(&path), "other bytes than were just written", "a disk that keeps them")
+            .hint("give another folder with --cache")
+    };
+    TokenFile::open(&path, key).ok_or_else(damaged)
+}
+
+/// Calls `each` with the ids of every line that is not blank; stops at the first fault.
+pub(super) fn tokenize(
+    source: &Source,
+    tokenizer: &Tokenizer,
+    mut each: impl FnMut(&[u32]) -> Result<()>,
+) -> Result<()> {
+    let mut done = Ok(());
+    each_line(&source.path, |line| {
+        if done.is_ok() {
+            done = tokenizer.text_ids(line).and_then(|ids| each(&ids));
+        }
+    })?;
+    done
 }
 
 #[cfg(test)]

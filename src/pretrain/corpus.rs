@@ -1,10 +1,11 @@
 //! Text files → token ids, kept in a cache, and parted into lines to learn from and lines held out.
 
-use super::cache::{TokenFile, TokenWriter};
+use super::cache::{TokenFile, cached, tokenize};
+use super::parallel::{self, Parallel};
 use super::recipe::DataRecipe;
 use crate::error::{Error, Place, Result};
 use crate::tokens::Tokenizer;
-use crate::tokens::corpus::{Source, each_line};
+use crate::tokens::corpus::Source;
 use crate::train::batches::mix;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +28,8 @@ pub struct Corpus {
     pub train: BTreeMap<String, Lines>,
     /// Lines to measure perplexity on.
     pub held_out: BTreeMap<String, Lines>,
+    /// Sentences that stand in several languages.
+    pub parallel: Parallel,
 }
 
 impl Lines {
@@ -90,7 +93,7 @@ pub fn load(sources: &[Source], tokenizer: &Tokenizer, data: &DataRecipe, cache:
     let mut by_language: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
     sources.iter().for_each(|s| by_language.entry(&s.language).or_default().push(s));
     std::fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
-    let mut corpus = Corpus { train: BTreeMap::new(), held_out: BTreeMap::new() };
+    let mut corpus = Corpus { train: BTreeMap::new(), held_out: BTreeMap::new(), parallel: Parallel::default() };
     for (language, sources) in by_language {
         let mut key = vec![data.max_tokens as u64];
         for source in &sources {
@@ -99,45 +102,22 @@ pub fn load(sources: &[Source], tokenizer: &Tokenizer, data: &DataRecipe, cache:
             key.push(size);
         }
         key.extend(tokenizer.bytes().iter().step_by(97).map(|b| u64::from(*b)));
-        // Lines as ids; one longer than a sequence (with room for three special tokens) becomes several.
-        let write = |ids: &[u32], writer: &mut TokenWriter| {
-            ids.chunks(data.max_tokens - 3).filter(|c| c.len() > 2).try_for_each(|chunk| writer.push(chunk))
-        };
         let file = cached(cache, language, mix(&key), |writer| {
-            sources.iter().try_for_each(|source| tokenize(source, tokenizer, |ids| write(ids, writer)))
+            sources.iter().try_for_each(|source| {
+                tokenize(source, tokenizer, |ids| chunks(ids, data.max_tokens).try_for_each(|chunk| writer.push(chunk)))
+            })
         })?;
         let (train, held_out) = Lines::parts(file, data.held_out_lines);
         corpus.train.insert(language.to_string(), train);
         corpus.held_out.insert(language.to_string(), held_out);
     }
+    corpus.parallel = parallel::load(sources, tokenizer, data, &corpus.held_out, cache)?;
     Ok(corpus)
 }
 
-/// Maps the cache file of that name and key; one that is missing, older, cut off or foreign is written anew by `fill`.
-fn cached(cache: &Path, name: &str, key: u64, fill: impl FnOnce(&mut TokenWriter) -> Result<()>) -> Result<TokenFile> {
-    let path = cache.join(format!("{name}-{key:016x}.bin"));
-    if let Some(file) = TokenFile::open(&path, key) {
-        return Ok(file);
-    }
-    let mut writer = TokenWriter::create(&path, key)?;
-    fill(&mut writer)?;
-    writer.finish()?;
-    let damaged = || {
-        Error::bad(Place::file(&path), "other bytes than were just written", "a disk that keeps them")
-            .hint("give another folder with --cache")
-    };
-    TokenFile::open(&path, key).ok_or_else(damaged)
-}
-
-/// Calls `each` with the ids of every line that is not blank; stops at the first fault.
-fn tokenize(source: &Source, tokenizer: &Tokenizer, mut each: impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
-    let mut done = Ok(());
-    each_line(&source.path, |line| {
-        if done.is_ok() {
-            done = tokenizer.text_ids(line).and_then(|ids| each(&ids));
-        }
-    })?;
-    done
+/// A line in pieces that fit into a sequence, with room for three special tokens; one of less than three tokens teaches nothing.
+pub(super) fn chunks(ids: &[u32], max_tokens: usize) -> impl Iterator<Item = &[u32]> {
+    ids.chunks(max_tokens - 3).filter(|chunk| chunk.len() > 2)
 }
 
 #[cfg(test)]

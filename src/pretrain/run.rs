@@ -117,7 +117,7 @@ pub fn pretrain(
         Some(checkpoint) => checkpoint,
         None => {
             let weights = Weights::fresh(&weight_table(&config), t.seed)?;
-            let cursor = Cursor { state: mix(&[t.seed, 3]), drawn: BTreeMap::new() };
+            let cursor = Cursor { state: mix(&[t.seed, 3]), ..Default::default() };
             let progress = PretrainProgress { cursor, ..Default::default() };
             Checkpoint { fingerprint, progress, weights, optimizer: Default::default(), best: None }
         }
@@ -273,6 +273,9 @@ fn fingerprint(options: &PretrainOptions<'_>) -> String {
     for (language, lines) in &options.corpus.train {
         hash.update(format!("{language} {} {}", lines.len(), lines.n_tokens()));
     }
+    let parallel = &options.corpus.parallel;
+    let n_versions: usize = (0..parallel.len()).map(|i| parallel.n_versions(i)).sum();
+    hash.update(format!("{} {n_versions}", parallel.len()));
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
