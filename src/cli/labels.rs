@@ -1,5 +1,6 @@
-//! `rasid labels`: are label files sound, and do two labelings agree?
+//! `rasid labels`: are label files sound, do two labelings agree, and labels of open corpora with and without their text.
 
+use super::open_labels;
 use crate::dataset::{
     Agreement, CheckReport, ClassCounts, Finding, Split, SplitCounts, agreement, check, read_examples,
 };
@@ -11,7 +12,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Check label files, and compare two labelings of the same sentences
+/// Check label files, compare two labelings of the same sentences, find the sentences of labels that come without text
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to do with the labels.
@@ -40,6 +41,18 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Find the sentences of a table of hashes in the corpora they come from: a label file to train on
+    ///
+    /// Each source that the table names (en/centcom) is the text file of that name below --corpora, plain or packed by gzip,
+    /// zstd or xz. Its lines, and the sentences they split into, are compared by hash. Articles are the documents of a source,
+    /// which blank lines separate; where it has none, each line is an article. What is not found is told by source; the exit
+    /// code is 2 only if nothing is found at all.
+    Join(open_labels::JoinArgs),
+    /// The reverse: a table of hashes of labelled sentences whose text cannot be passed on
+    ///
+    /// Each sentence must stand in its source as a whole line, or as one of the sentences that `rasid classify` splits a line
+    /// into: `rasid labels join` finds no other.
+    Open(open_labels::OpenArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +92,8 @@ pub fn execute(args: &Args, out: &mut dyn Write) -> Result<u8> {
             let read = |path: &PathBuf| read_examples(std::slice::from_ref(path), &schema);
             (shown(&agreement(&read(a)?, &read(b)?, &schema)?, options.format, agreement_table), 0)
         }
+        Command::Join(args) => return open_labels::join(args, &schema(args.schema.as_deref())?).map(|()| 0),
+        Command::Open(args) => return open_labels::open(args, &schema(args.schema.as_deref())?).map(|()| 0),
     };
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::io("write", "standard output"))?;
     Ok(code)

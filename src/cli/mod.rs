@@ -8,6 +8,7 @@ mod completions;
 mod interrupt;
 mod knowledge;
 mod man;
+mod open_labels;
 mod output;
 mod progress;
 
@@ -65,7 +66,7 @@ enum Command {
     Compare(compare::Args),
     /// Train and score over folds of articles: every article is held out once.
     CrossValidate(cross_validate::Args),
-    /// Check label files, or measure how well two labelings agree.
+    /// Check label files, measure how well two labelings agree, find sentences labelled by hash.
     Labels(labels::Args),
     /// Train a tokenizer, or measure one.
     Tokenizer(tokenizer::Args),

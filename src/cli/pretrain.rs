@@ -18,6 +18,11 @@ use std::time::Instant;
 ///
 /// Ctrl-C stops after the step under way; the same command with --resume goes on. The base is written anew at every
 /// measurement of perplexity, so it can be tried while the training goes on.
+///
+/// Sources that the recipe names as data.parallel hold the same text in the same order in several language folders
+/// (ar/ntrex.txt, en/ntrex.txt). Their lines are matched by length and by the numbers in them, so lines may be missing on either
+/// side; a share of the sequences (data.parallel_share) is then a sentence with its translation. What cannot be matched is told
+/// and left out, and so is every sentence that is held out for perplexity in one of the languages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Text files or folders of them, plain or packed by gzip, zstd or xz, a paragraph or sentence a line; the first folder
@@ -33,11 +38,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "models/tokenizer/tokenizer.json")]
     tokenizer: PathBuf,
 
-    /// Folder for the base; the checkpoint lies in DIR.training
+    /// Folder for the base; checkpoint, metrics.jsonl (loss, learning rate, tokens a second, perplexity by language) and
+    /// TensorBoard events lie in DIR.training
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 
-    /// Folder for the text as token ids, kept from run to run [default: DIR.training/tokens]
+    /// Folder for the text as token ids, kept from run to run, read from disk as needed [default: DIR.training/tokens]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 
@@ -62,8 +68,9 @@ pub struct Args {
     threads: Option<std::num::NonZeroUsize>,
 }
 
-/// Steps between two lines of progress.
+/// Steps between two lines of progress, and seconds after which one comes anyway.
 const STEPS_A_LINE: u64 = 50;
+const SECONDS_A_LINE: u64 = 30;
 
 /// Runs the command.
 ///
@@ -81,6 +88,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     for (language, lines) in &corpus.train {
         say(&format!("{language}: {} lines, {} tokens\n", lines.len(), lines.n_tokens()));
     }
+    corpus.parallel.notes.iter().for_each(|note| say(&format!("{note}\n")));
     stop_on_interrupt()?;
     let names: Vec<String> = sources.iter().map(|s| format!("{}/{}", s.language, s.name)).collect();
     let options = PretrainOptions {
@@ -92,24 +100,24 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         resume: args.resume,
         workers: args.threads.map_or_else(default_workers, usize::from),
     };
-    let (started, mut seen, mut first, mut mean) = (Instant::now(), 0usize, None, 0.0);
+    let (started, mut said, mut first, mut mean) = (Instant::now(), Instant::now(), None, 0.0);
     let trained = pretrain(&options, &STOP, &mut |event| match event {
-        PretrainEvent::Step { step, n_steps, loss, n_tokens } => {
-            seen += n_tokens;
+        PretrainEvent::Step { step, n_steps, loss, tokens_per_second, .. } => {
             mean = if mean == 0.0 { loss } else { 0.98 * mean + 0.02 * loss };
             let first = *first.get_or_insert(step - 1);
-            if step.is_multiple_of(STEPS_A_LINE) {
-                let elapsed = started.elapsed().as_secs_f64();
-                let left = elapsed / (step - first) as f64 * (n_steps - step) as f64 / 60.0;
+            if step.is_multiple_of(STEPS_A_LINE) || said.elapsed().as_secs() >= SECONDS_A_LINE {
+                said = Instant::now();
+                let left = started.elapsed().as_secs_f64() / (step - first) as f64 * (n_steps - step) as f64;
+                let left = time_left(left);
                 say(&format!(
-                    "step {step} of {n_steps}  loss {mean:.3}  {:.0} tokens/s  {left:.0} min left\n",
-                    seen as f64 / elapsed
+                    "step {step} of {n_steps}  loss {mean:.3}  {tokens_per_second:.0} tokens/s  {left} left\n"
                 ));
             }
         }
         PretrainEvent::Measured(m) => {
             let values: Vec<_> =
                 m.perplexity.iter().map(|(language, value)| format!("{language} {value:.0}")).collect();
+            said = Instant::now();
             say(&format!("step {}  {} tokens  perplexity {}\n", m.step, m.n_tokens, values.join(", ")));
         }
     });
@@ -122,5 +130,13 @@ pub fn execute(args: Args) -> Result<ExitCode> {
             Err(Error::Interrupted)
         }
         other => other.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn time_left(seconds: f64) -> String {
+    match seconds as u64 {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
     }
 }

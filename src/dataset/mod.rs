@@ -5,6 +5,7 @@ mod article_files;
 mod check;
 mod folds;
 mod near;
+mod open;
 mod read;
 mod record;
 mod write;
@@ -12,8 +13,9 @@ mod write;
 pub use agreement::{Agreement, HeadAgreement, agreement};
 pub use check::{CheckReport, ClassCounts, Finding, FindingKind, HeadCounts, SplitCounts, check};
 pub use folds::{Folds, folds_by_article, of_split};
+pub use open::{OpenRow, OpenTable, Search, sentence_hash};
 pub use read::read_examples;
-pub use write::write_examples;
+pub use write::{json_line, write_examples};
 
 use crate::article::SentenceInput;
 use crate::error::Place;

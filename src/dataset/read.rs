@@ -118,7 +118,7 @@ fn ending(path: &Path) -> String {
     path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
-fn records(path: &Path, faults: &mut Vec<Error>) -> Result<Vec<Record>> {
+pub(super) fn records(path: &Path, faults: &mut Vec<Error>) -> Result<Vec<Record>> {
     let bytes = std::fs::read(path).map_err(|fault| match fault.kind() {
         std::io::ErrorKind::NotFound => Error::bad(
             Place::file(path),
@@ -172,7 +172,13 @@ fn csv_records(text: &str, path: &Path, faults: &mut Vec<Error>) -> Result<Vec<R
     let columns = reader.headers().map_err(bad_csv)?.clone();
     if !columns.iter().any(|column| column == "text") {
         let found = format!("the columns {}", columns.iter().collect::<Vec<_>>().join(", "));
-        faults.push(Error::bad(Place::line(path, 1), found, "a header that names the columns, \"text\" among them"));
+        let error = Error::bad(Place::line(path, 1), found, "a header that names the columns, \"text\" among them");
+        let is_table = columns.iter().any(|column| column == "hash");
+        faults.push(if is_table {
+            error.hint("`rasid labels join` finds the sentences of a table of hashes")
+        } else {
+            error
+        });
         return Ok(Vec::new());
     }
     let mut records = Vec::new();

@@ -20,13 +20,17 @@ pub fn write_examples(path: &Path, schema: &Schema, examples: &[Example]) -> Res
     let beside = tempfile::Builder::new().prefix(".rasid-").tempfile_in(folder).map_err(Error::io("create", path))?;
     let mut out = BufWriter::new(beside);
     for example in examples {
-        let line = serde_json::to_string(&fields(example, schema)).expect("a record holds strings and numbers");
-        writeln!(out, "{line}").map_err(Error::io("write", path))?;
+        writeln!(out, "{}", json_line(example, schema)).map_err(Error::io("write", path))?;
     }
     let beside = out.into_inner().map_err(|e| Error::io("write", path)(e.into_error()))?;
     readable_by_all(beside.as_file()).map_err(Error::io("write", path))?;
     beside.persist(path).map_err(|e| Error::io("write", path)(e.error))?;
     Ok(())
+}
+
+/// An example as one JSON object, without the line's end.
+pub fn json_line(example: &Example, schema: &Schema) -> String {
+    serde_json::to_string(&fields(example, schema)).expect("a record holds strings and numbers")
 }
 
 // Temporary files are made for their owner alone; a label file is an ordinary file.

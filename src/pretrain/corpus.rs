@@ -1,20 +1,24 @@
-//! Text files → token ids, kept in a cache, and the sequences drawn from them.
+//! Text files → token ids, kept in a cache, and parted into lines to learn from and lines held out.
 
+use super::cache::{TokenFile, cached, tokenize};
+use super::parallel::{self, Parallel};
 use super::recipe::DataRecipe;
 use crate::error::{Error, Place, Result};
-use crate::model::mode::splitmix64;
-use crate::tokens::corpus::{Source, each_line};
-use crate::tokens::{Encoded, Tokenizer};
-use crate::train::batches::{epoch_order, mix};
-use serde::{Deserialize, Serialize};
+use crate::tokens::Tokenizer;
+use crate::tokens::corpus::Source;
+use crate::train::batches::mix;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-/// The lines of one language as token ids, without special tokens.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// A part of the lines of one language as token ids, without special tokens; a view into the cache.
+#[derive(Debug, Clone)]
 pub struct Lines {
-    ids: Vec<u16>,
-    starts: Vec<u32>, // n_lines + 1
+    file: Arc<TokenFile>,
+    every: usize,
+    n_held_out: usize,
+    held_out: bool,
+    n_tokens: usize,
 }
 
 /// Training and held-out lines by language.
@@ -24,20 +28,25 @@ pub struct Corpus {
     pub train: BTreeMap<String, Lines>,
     /// Lines to measure perplexity on.
     pub held_out: BTreeMap<String, Lines>,
+    /// Sentences that stand in several languages.
+    pub parallel: Parallel,
 }
 
 impl Lines {
-    fn push(&mut self, ids: &[u32]) {
-        if self.starts.is_empty() {
-            self.starts.push(0);
-        }
-        self.ids.extend(ids.iter().map(|id| *id as u16));
-        self.starts.push(self.ids.len() as u32);
+    /// Of every so many lines the last is held out, until `held_out_lines` are: (lines to learn from, lines held out).
+    fn parts(file: TokenFile, held_out_lines: usize) -> (Lines, Lines) {
+        let every = (file.n_lines() / held_out_lines.max(1)).max(20);
+        let n_held_out = (file.n_lines() / every).min(held_out_lines);
+        let n_tokens = file.n_tokens();
+        let mut held_out = Lines { file: Arc::new(file), every, n_held_out, held_out: true, n_tokens: 0 };
+        held_out.n_tokens = (0..n_held_out).map(|i| held_out.file.line_tokens(held_out.place(i))).sum();
+        let train = Lines { held_out: false, n_tokens: n_tokens - held_out.n_tokens, ..held_out.clone() };
+        (train, held_out)
     }
 
     /// Number of lines.
     pub fn len(&self) -> usize {
-        self.starts.len().saturating_sub(1)
+        if self.held_out { self.n_held_out } else { self.file.n_lines() - self.n_held_out }
     }
 
     /// Whether there is no line.
@@ -47,16 +56,32 @@ impl Lines {
 
     /// Number of tokens.
     pub fn n_tokens(&self) -> usize {
-        self.ids.len()
+        self.n_tokens
     }
 
     /// The ids of a line.
     pub fn line(&self, i: usize) -> impl Iterator<Item = u32> + '_ {
-        self.ids[self.starts[i] as usize..self.starts[i + 1] as usize].iter().map(|id| u32::from(*id))
+        assert!(i < self.len(), "line {i} of {}", self.len());
+        self.file.line(self.place(i))
+    }
+
+    /// Where line `i` of this part stands among all.
+    fn place(&self, i: usize) -> usize {
+        match self.held_out {
+            true => (i + 1) * self.every - 1,
+            // Before it, one line was held out of each full round.
+            false => i + (i / (self.every - 1)).min(self.n_held_out),
+        }
     }
 }
 
-/// Tokenizes all sources, or reads what an earlier call left in `cache` for the same files and tokenizer.
+impl PartialEq for Lines {
+    fn eq(&self, other: &Lines) -> bool {
+        self.len() == other.len() && (0..self.len()).all(|i| self.line(i).eq(other.line(i)))
+    }
+}
+
+/// Tokenizes all sources, or maps what an earlier call left in `cache` for the same files and tokenizer.
 ///
 /// # Errors
 /// A file cannot be read, a vocabulary of more than 65,536 entries, a cache that cannot be written.
@@ -68,7 +93,7 @@ pub fn load(sources: &[Source], tokenizer: &Tokenizer, data: &DataRecipe, cache:
     let mut by_language: BTreeMap<&str, Vec<&Source>> = BTreeMap::new();
     sources.iter().for_each(|s| by_language.entry(&s.language).or_default().push(s));
     std::fs::create_dir_all(cache).map_err(Error::io("create", cache))?;
-    let mut corpus = Corpus { train: BTreeMap::new(), held_out: BTreeMap::new() };
+    let mut corpus = Corpus { train: BTreeMap::new(), held_out: BTreeMap::new(), parallel: Parallel::default() };
     for (language, sources) in by_language {
         let mut key = vec![data.max_tokens as u64];
         for source in &sources {
@@ -77,154 +102,46 @@ pub fn load(sources: &[Source], tokenizer: &Tokenizer, data: &DataRecipe, cache:
             key.push(size);
         }
         key.extend(tokenizer.bytes().iter().step_by(97).map(|b| u64::from(*b)));
-        let file = cache.join(format!("{language}-{:016x}.bin", mix(&key)));
-        let lines = match read_cache(&file) {
-            Some(lines) => lines,
-            None => {
-                let lines = tokenize(&sources, tokenizer, data.max_tokens)?;
-                write_cache(&file, &lines)?;
-                lines
-            }
-        };
-        let (mut train, mut held_out) = (Lines::default(), Lines::default());
-        let every = (lines.len() / data.held_out_lines.max(1)).max(20);
-        for i in 0..lines.len() {
-            let ids: Vec<u32> = lines.line(i).collect();
-            if i % every == every - 1 && held_out.len() < data.held_out_lines {
-                held_out.push(&ids)
-            } else {
-                train.push(&ids)
-            }
-        }
+        let file = cached(cache, language, mix(&key), |writer| {
+            sources.iter().try_for_each(|source| {
+                tokenize(source, tokenizer, |ids| chunks(ids, data.max_tokens).try_for_each(|chunk| writer.push(chunk)))
+            })
+        })?;
+        let (train, held_out) = Lines::parts(file, data.held_out_lines);
         corpus.train.insert(language.to_string(), train);
         corpus.held_out.insert(language.to_string(), held_out);
     }
+    corpus.parallel = parallel::load(sources, tokenizer, data, &corpus.held_out, cache)?;
     Ok(corpus)
 }
 
-/// Lines as ids; one longer than a sequence (with room for three special tokens) becomes several.
-fn tokenize(sources: &[&Source], tokenizer: &Tokenizer, max_tokens: usize) -> Result<Lines> {
-    let mut lines = Lines::default();
-    for source in sources {
-        let mut fault = None;
-        each_line(&source.path, |line| match tokenizer.text_ids(line) {
-            Ok(ids) => ids.chunks(max_tokens - 3).filter(|c| c.len() > 2).for_each(|chunk| lines.push(chunk)),
-            Err(e) => fault = Some(e),
-        })?;
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
-    }
-    Ok(lines)
+/// A line in pieces that fit into a sequence, with room for three special tokens; one of less than three tokens teaches nothing.
+pub(super) fn chunks(ids: &[u32], max_tokens: usize) -> impl Iterator<Item = &[u32]> {
+    ids.chunks(max_tokens - 3).filter(|chunk| chunk.len() > 2)
 }
 
-/// Layout: number of lines + 1 (u64), the starts (u32 each), the ids (u16 each), little-endian.
-fn write_cache(path: &Path, lines: &Lines) -> Result<()> {
-    let mut bytes = (lines.starts.len() as u64).to_le_bytes().to_vec();
-    lines.starts.iter().for_each(|s| bytes.extend(s.to_le_bytes()));
-    lines.ids.iter().for_each(|id| bytes.extend(id.to_le_bytes()));
-    let beside = path.with_extension("part");
-    std::fs::write(&beside, bytes).map_err(Error::io("write", &beside))?;
-    std::fs::rename(&beside, path).map_err(Error::io("write", path))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-fn read_cache(path: &Path) -> Option<Lines> {
-    let bytes = std::fs::read(path).ok()?;
-    let n = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?) as usize;
-    let starts =
-        bytes.get(8..8 + 4 * n)?.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    let ids = bytes.get(8 + 4 * n..)?.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
-    Some(Lines { ids, starts })
-}
-
-/// Where the drawing of sequences stands; part of the checkpoint.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// State of the generator.
-    pub state: u64,
-    /// Lines drawn so far by language.
-    pub drawn: BTreeMap<String, u64>,
-}
-
-/// Draws sequences: a language in proportion to its tokens to a power, then the next line of its shuffled order.
-pub struct Sampler<'c> {
-    corpus: &'c Corpus,
-    data: &'c DataRecipe,
-    seed: u64,
-    shares: Vec<(&'c str, f64)>,
-    orders: BTreeMap<&'c str, (u64, Vec<usize>)>,
-    /// Where it stands.
-    pub cursor: Cursor,
-}
-
-impl<'c> Sampler<'c> {
-    /// A sampler at `cursor`.
-    pub fn new(corpus: &'c Corpus, data: &'c DataRecipe, seed: u64, cursor: Cursor) -> Sampler<'c> {
-        let filled = corpus.train.iter().filter(|(_, lines)| !lines.is_empty());
-        let shares: Vec<(&str, f64)> = filled
-            .map(|(language, lines)| (language.as_str(), (lines.n_tokens() as f64).powf(data.language_exponent)))
-            .collect();
-        Sampler { corpus, data, seed, shares, orders: BTreeMap::new(), cursor }
-    }
-
-    /// The next batch of sequences with at least `batch_tokens` tokens in all.
-    pub fn batch(&mut self, batch_tokens: usize, tokenizer: &Tokenizer) -> Vec<Encoded> {
-        let (mut batch, mut n) = (Vec::new(), 0);
-        while n < batch_tokens {
-            let sequence = self.sequence(tokenizer);
-            n += sequence.ids.len();
-            batch.push(sequence);
-        }
-        batch
-    }
-
-    fn sequence(&mut self, tokenizer: &Tokenizer) -> Encoded {
-        let mut uniform = || (splitmix64(&mut self.cursor.state) >> 11) as f64 / (1u64 << 53) as f64;
-        let total: f64 = self.shares.iter().map(|(_, share)| share).sum();
-        let (mut at, with_previous) = (uniform() * total, uniform() < self.data.previous_line);
-        let mut language = self.shares[self.shares.len() - 1].0;
-        for (name, share) in &self.shares {
-            if at < *share {
-                language = name;
-                break;
+    proptest! {
+        #[test]
+        fn the_parts_are_those_of_a_walk_over_all_lines(n in 0usize..300, held_out_lines in 0usize..8) {
+            let dir = tempfile::tempdir().unwrap();
+            let file = cached(dir.path(), "a", 1, |writer| (0..n as u32).try_for_each(|i| writer.push(&[i, i]))).unwrap();
+            let (mut train, mut held_out) = (Vec::new(), Vec::new());
+            let every = (n / held_out_lines.max(1)).max(20);
+            for i in 0..n {
+                let is_held_out = i % every == every - 1 && held_out.len() < held_out_lines;
+                if is_held_out { held_out.push(i as u32) } else { train.push(i as u32) }
             }
-            at -= share;
-        }
-        let lines = &self.corpus.train[language];
-        let drawn = self.cursor.drawn.entry(language.to_string()).or_default();
-        let (round, position) = (*drawn / lines.len() as u64, (*drawn % lines.len() as u64) as usize);
-        *drawn += 1;
-        let order = self.orders.entry(language).or_insert_with(|| (u64::MAX, Vec::new()));
-        if order.0 != round {
-            let name: Vec<u64> = language.bytes().map(u64::from).collect();
-            *order = (round, epoch_order(lines.len(), mix(&[self.seed, mix(&name)]), round as usize));
-        }
-        let i = order.1[position];
-        let previous = (with_previous && i > 0).then(|| lines.line(i - 1).collect::<Vec<_>>());
-        sequence(lines.line(i), previous, self.data.max_tokens, tokenizer)
-    }
-}
-
-/// `[CLS] line [SEP]`, and behind it `[PREV] end of the line before [SEP]` as far as there is room.
-pub fn sequence(
-    line: impl Iterator<Item = u32>,
-    previous: Option<Vec<u32>>,
-    max_tokens: usize,
-    tokenizer: &Tokenizer,
-) -> Encoded {
-    let special = tokenizer.special();
-    let mut ids = vec![special.cls];
-    ids.extend(line);
-    ids.push(special.sep);
-    let sentence_tokens = ids.len();
-    if let Some(previous) = previous {
-        let room = max_tokens.saturating_sub(sentence_tokens + 2);
-        if room >= 8 {
-            ids.push(special.previous);
-            ids.extend(&previous[previous.len().saturating_sub(room)..]);
-            ids.push(special.sep);
+            let parts = Lines::parts(file, held_out_lines);
+            for (lines, expected) in [(&parts.0, train), (&parts.1, held_out)] {
+                let found: Vec<u32> = (0..lines.len()).map(|i| lines.line(i).next().unwrap()).collect();
+                prop_assert_eq!(lines.n_tokens(), 2 * expected.len());
+                prop_assert_eq!(found, expected);
+            }
         }
     }
-    let types = (0..ids.len()).map(|i| if i < sentence_tokens { 0 } else { 2 }).collect();
-    Encoded { ids, types, sentence_tokens, ..Encoded::default() }
 }

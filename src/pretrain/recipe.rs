@@ -31,6 +31,8 @@ pub struct DataRecipe {
     pub language_exponent: f64,
     pub previous_line: f64,
     pub held_out_lines: usize,
+    pub parallel: Vec<String>,
+    pub parallel_share: f64,
 }
 
 /// Table `[training]`; meanings in models/recipes/pretrain.toml.
@@ -72,6 +74,7 @@ impl PretrainRecipe {
                 ("training.dropout", f64::from(t.dropout)),
                 ("training.beta1", t.beta1),
                 ("training.beta2", t.beta2),
+                ("data.parallel_share", recipe.data.parallel_share),
             ],
         )?;
         crate::train::recipe::check_positive(

@@ -1,16 +1,18 @@
 //! The pre-training loop, and the base it leaves.
 
-use super::corpus::{Corpus, Cursor, Sampler, sequence};
+use super::corpus::Corpus;
 use super::masking::Words;
 use super::objective::{MaskedLanguageModel, gradients, perplexity, weight_table};
 use super::recipe::PretrainRecipe;
+use super::sampler::{Cursor, Sampler, sequence};
 use crate::error::{Error, Result};
 use crate::model::{Config, Weights};
 use crate::model_dir::{self, ConfigJson, Contents};
 use crate::schema::Schema;
 use crate::tokens::{Context, Encoded, InputConfig, Tokenizer};
 use crate::train::batches::mix;
-use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoint::{Checkpoint, Exact};
+use crate::train::journal::{Journal, STEPS_A_POINT};
 use crate::train::recipe::WeightsDtype;
 use candle_core::{DType, Var};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// Where a pre-training stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,8 +29,17 @@ pub struct PretrainProgress {
     pub cursor: Cursor,
     /// Tokens seen.
     pub n_tokens: u64,
+    /// Sum of the losses since the last measurement.
+    #[serde(default)]
+    pub loss_sum: Exact,
+    /// How many they are.
+    #[serde(default)]
+    pub n_losses: u64,
     /// One entry a measurement.
     pub history: Vec<Measurement>,
+    /// Tokens a second before each measurement: apart, because it is the only thing that is not the same in every run.
+    #[serde(default)]
+    pub tokens_per_second: Vec<Option<f64>>,
 }
 
 /// Loss and perplexity at a step.
@@ -39,6 +51,9 @@ pub struct Measurement {
     pub n_tokens: u64,
     /// Mean loss since the measurement before, in nats a hidden token.
     pub loss: f64,
+    /// Learning rate of the last step.
+    #[serde(default)]
+    pub learning_rate: f64,
     /// Perplexity on held-out lines by language.
     pub perplexity: BTreeMap<String, f64>,
 }
@@ -55,6 +70,8 @@ pub enum PretrainEvent<'a> {
         loss: f64,
         /// Tokens of this step.
         n_tokens: usize,
+        /// Tokens a second since the start or the last measurement, without the time that measuring takes.
+        tokens_per_second: f64,
     },
     /// Perplexity was measured and a checkpoint written.
     Measured(&'a Measurement),
@@ -78,7 +95,7 @@ pub struct PretrainOptions<'a> {
     pub workers: usize,
 }
 
-/// Trains and writes the base; the checkpoint lies in `OUTPUT.training` beside it.
+/// Trains and writes the base; checkpoint, metrics.jsonl and TensorBoard events lie in `OUTPUT.training` beside it.
 ///
 /// # Errors
 /// [`Error::Interrupted`] once `stop` is set, after a checkpoint; failing tensors; files that cannot be written.
@@ -100,7 +117,7 @@ pub fn pretrain(
         Some(checkpoint) => checkpoint,
         None => {
             let weights = Weights::fresh(&weight_table(&config), t.seed)?;
-            let cursor = Cursor { state: mix(&[t.seed, 3]), drawn: BTreeMap::new() };
+            let cursor = Cursor { state: mix(&[t.seed, 3]), ..Default::default() };
             let progress = PretrainProgress { cursor, ..Default::default() };
             Checkpoint { fingerprint, progress, weights, optimizer: Default::default(), best: None }
         }
@@ -111,7 +128,9 @@ pub fn pretrain(
     let held_out = held_out(options);
     let (course, adamw) = (recipe.course(), recipe.adamw());
     let mut sampler = Sampler::new(options.corpus, &recipe.data, t.seed, state.progress.cursor.clone());
-    let (mut loss_sum, mut n_losses) = (0.0, 0u64);
+    let mut journal = Journal::open(&folder, &NO_HEADS)?;
+    journal.metrics(&metrics_lines(&state.progress))?; // a kill may have come between the checkpoint and its line
+    let mut clock = (Instant::now(), 0u64);
     while state.optimizer.step < t.steps {
         let step = state.optimizer.step;
         let batch = sampler.batch(t.batch_tokens, tokenizer);
@@ -121,17 +140,18 @@ pub fn pretrain(
         if !loss.is_finite() {
             return Err(Error::Usage(format!("the loss became {loss} at step {step}; lower training.learning_rate")));
         }
-        state.optimizer.step(
-            &weights,
-            &gradients,
-            course.learning_rate(step, t.steps),
-            config.num_hidden_layers,
-            &adamw,
-        )?;
+        let learning_rate = course.learning_rate(step, t.steps);
+        state.optimizer.step(&weights, &gradients, learning_rate, config.num_hidden_layers, &adamw)?;
         let n_tokens = batch.iter().map(|e| e.ids.len()).sum();
-        state.progress.n_tokens += n_tokens as u64;
-        (loss_sum, n_losses) = (loss_sum + loss, n_losses + 1);
-        on_event(PretrainEvent::Step { step: step + 1, n_steps: t.steps, loss, n_tokens });
+        let progress = &mut state.progress;
+        (progress.n_tokens, clock.1) = (progress.n_tokens + n_tokens as u64, clock.1 + n_tokens as u64);
+        (progress.loss_sum, progress.n_losses) = (Exact(progress.loss_sum.0 + loss), progress.n_losses + 1);
+        let tokens_per_second = clock.1 as f64 / clock.0.elapsed().as_secs_f64();
+        on_event(PretrainEvent::Step { step: step + 1, n_steps: t.steps, loss, n_tokens, tokens_per_second });
+        if (step + 1).is_multiple_of(STEPS_A_POINT) {
+            let rates = [("train/learning_rate", learning_rate), ("train/tokens_per_second", tokens_per_second)];
+            journal.scalars(step + 1, &[&[("train/loss", loss)][..], &rates].concat())?;
+        }
         let stopping = stop.load(Ordering::Relaxed);
         let measuring = (step + 1).is_multiple_of(t.evaluate_every) || step + 1 == t.steps;
         if measuring {
@@ -141,11 +161,16 @@ pub fn pretrain(
                     by_language.insert(language.clone(), value);
                 }
             }
-            let loss = loss_sum / n_losses as f64;
-            let measurement =
-                Measurement { step: step + 1, n_tokens: state.progress.n_tokens, loss, perplexity: by_language };
-            (loss_sum, n_losses) = (0.0, 0);
-            state.progress.history.push(measurement);
+            let tag = |(language, value): (&String, &f64)| (format!("perplexity/{language}"), *value);
+            let points: Vec<(String, f64)> = by_language.iter().map(tag).collect();
+            let progress = &mut state.progress;
+            let loss = progress.loss_sum.0 / progress.n_losses as f64;
+            let (n_tokens, perplexity) = (progress.n_tokens, by_language);
+            progress.history.push(Measurement { step: step + 1, n_tokens, loss, learning_rate, perplexity });
+            progress.tokens_per_second.resize(progress.history.len() - 1, None);
+            progress.tokens_per_second.push(Some(tokens_per_second.round()));
+            (progress.loss_sum, progress.n_losses) = (Exact(0.0), 0);
+            journal.scalars(step + 1, &points)?;
         }
         if measuring || stopping {
             state.progress.cursor = sampler.cursor.clone();
@@ -153,14 +178,29 @@ pub fn pretrain(
             state.save(&path)?;
         }
         if measuring {
+            journal.metrics(&metrics_lines(&state.progress))?;
             on_event(PretrainEvent::Measured(&state.progress.history[state.progress.history.len() - 1]));
             write_base(options, &config, &weights, &state.progress)?;
+            clock = (Instant::now(), 0);
         }
         if stopping {
             return Err(Error::Interrupted);
         }
     }
     Ok(())
+}
+
+/// A base tags nothing.
+const NO_HEADS: Schema = Schema { version: 1, heads: Vec::new() };
+
+/// The lines of metrics.jsonl: a measurement each, and how fast it went.
+fn metrics_lines(progress: &PretrainProgress) -> Vec<String> {
+    let line = |(i, measurement): (usize, &Measurement)| {
+        let mut line = serde_json::to_value(measurement).expect("measurements are plain data");
+        line["tokens_per_second"] = progress.tokens_per_second.get(i).copied().flatten().into();
+        line.to_string()
+    };
+    progress.history.iter().enumerate().map(line).collect()
 }
 
 /// Writes the base as it stands: it can be fine-tuned while the training goes on.
@@ -171,9 +211,8 @@ fn write_base(
     progress: &PretrainProgress,
 ) -> Result<()> {
     let name = options.output.file_name().map_or("base".into(), |n| n.to_string_lossy().into_owned());
-    let no_heads = Schema { version: 1, heads: Vec::new() };
     let input = InputConfig { max_tokens: options.recipe.data.max_tokens, context: Context::Previous };
-    let config = ConfigJson::new(&name, config.clone(), input, &no_heads, &[]);
+    let config = ConfigJson::new(&name, config.clone(), input, &NO_HEADS, &[]);
     let metrics = serde_json::to_string_pretty(&progress.history).expect("measurements are plain data");
     let texts = vec![
         ("pretrain.toml".to_string(), options.recipe.to_toml()),
@@ -235,6 +274,9 @@ fn fingerprint(options: &PretrainOptions<'_>) -> String {
     for (language, lines) in &options.corpus.train {
         hash.update(format!("{language} {} {}", lines.len(), lines.n_tokens()));
     }
+    let parallel = &options.corpus.parallel;
+    let n_versions: usize = (0..parallel.len()).map(|i| parallel.n_versions(i)).sum();
+    hash.update(format!("{} {n_versions}", parallel.len()));
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -48,6 +48,18 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>> {
 /// # Errors
 /// The file cannot be read or unpacked, or a line is not UTF-8.
 pub fn each_line(path: &Path, mut each: impl FnMut(&str)) -> Result<()> {
+    each_line_or_blank(path, |line| {
+        if !line.is_empty() {
+            each(line)
+        }
+    })
+}
+
+/// As [`each_line`], with the blank lines, which separate documents, as empty ones.
+///
+/// # Errors
+/// As [`each_line`].
+pub fn each_line_or_blank(path: &Path, mut each: impl FnMut(&str)) -> Result<()> {
     let mut reader = open(path)?;
     let mut line = Vec::new();
     let mut number = 0;
@@ -59,9 +71,7 @@ pub fn each_line(path: &Path, mut each: impl FnMut(&str)) -> Result<()> {
         }
         let text = std::str::from_utf8(&line)
             .map_err(|_| Error::bad(Place::line(path, number), "bytes that are not UTF-8", "UTF-8 text"))?;
-        if !text.trim().is_empty() {
-            each(text.trim());
-        }
+        each(text.trim());
     }
 }
 

@@ -18,10 +18,10 @@ pub struct Journal {
 }
 
 /// Steps between two points of the loss curve.
-const STEPS_A_POINT: u64 = 10;
+pub const STEPS_A_POINT: u64 = 10;
 
 impl Journal {
-    /// Opens the files in `folder`. A run that goes on gets an event file of its own beside the former one, as TensorBoard expects.
+    /// Opens the files in `folder`; `schema` names the heads that have scores. A run that goes on gets an event file of its own beside the former one, as TensorBoard expects.
     ///
     /// # Errors
     /// The system refuses.
@@ -44,7 +44,15 @@ impl Journal {
         }
         let points =
             [("train/loss", loss), ("train/gradient_norm", gradient_norm), ("train/learning_rate", learning_rate)];
-        points.iter().try_for_each(|(tag, value)| self.scalar(tag, step, *value))
+        self.scalars(step, &points)
+    }
+
+    /// Adds a point to each of these curves.
+    ///
+    /// # Errors
+    /// The system refuses to write.
+    pub fn scalars<T: AsRef<str>>(&mut self, step: u64, points: &[(T, f64)]) -> Result<()> {
+        points.iter().try_for_each(|(tag, value)| self.scalar(tag.as_ref(), step, *value))
     }
 
     /// Records the end of an epoch, the last line of `history`.
@@ -59,9 +67,7 @@ impl Journal {
             .filter_map(|(head, f1)| Some((format!("dev/{head}_macro_f1"), (*f1)?)))
             .collect();
         self.scalar("epoch/loss", report.epoch as u64, report.loss)?;
-        for (tag, value) in scores {
-            self.scalar(&tag, report.epoch as u64, value)?;
-        }
+        self.scalars(report.epoch as u64, &scores)?;
         self.metrics(history)
     }
 
