@@ -6,7 +6,7 @@ use candle_nn::ops::{log_softmax, softmax};
 use rasid::kernels::attention::Heads;
 use rasid::kernels::cross_entropy::CrossEntropy;
 use rasid::kernels::rotary::Rotary;
-use rasid::model::mode::{Dropout, splitmix64};
+use rasid::model::mode::{Dropout, Precision, splitmix64};
 use rasid::model::weights::{encoder_table, head_table};
 use rasid::model::{Classifier, Config, Mode, Pooling, Weights, ops};
 use rasid::tokens::Packed;
@@ -79,7 +79,7 @@ fn weights(config: &Config) -> Weights {
 fn loss(config: &Config, weights: &Weights, rate: f32) -> Tensor {
     let classifier = Classifier::new(config, &heads(), weights, Path::new("model.safetensors")).unwrap();
     let mut dropout = Dropout::new(17, rate);
-    let logits = classifier.forward(&batch(), &mut Mode::Train(&mut dropout)).unwrap();
+    let logits = classifier.forward(&batch(), &mut Mode::Train(&mut dropout, Precision::F32)).unwrap();
     let logits = Tensor::cat(&logits, 1).unwrap(); // (S, all labels)
     // Summed in double precision: the difference of two losses keeps more digits.
     (&logits * values(logits.dims(), 1.0, 99)).unwrap().to_dtype(DType::F64).unwrap().sum_all().unwrap()
@@ -96,7 +96,7 @@ fn every_variable_gets_a_gradient() {
         let weights = Weights::fresh(&names, 5).unwrap();
         let classifier = Classifier::new(&config, &heads(), &weights, Path::new("model.safetensors")).unwrap();
         let mut dropout = Dropout::new(17, rate);
-        let logits = classifier.forward(&batch(), &mut Mode::Train(&mut dropout)).unwrap();
+        let logits = classifier.forward(&batch(), &mut Mode::Train(&mut dropout, Precision::F32)).unwrap();
         let losses = logits.iter().zip(heads()).map(|(logits, (_, n_labels))| {
             let settings = CrossEntropy { class_weights: vec![1.0; n_labels], label_smoothing: 0.1 };
             ops::cross_entropy(logits, vec![Some(1), None, Some(2)], settings).unwrap()
@@ -181,7 +181,7 @@ fn linear_equals_matmul() {
     for (t, k, n) in [(1, 5, 3), (1, 300, 130), (7, 33, 20), (70, 9, 65), (300, 4, 1)] {
         let (x, w) = (variable(&[t, k], 1.0, 1), variable(&[n, k], 0.5, 2));
         let plain = || x.matmul(&w.t()?);
-        assert_same(&format!("linear ({t}, {k}) to {n}"), &[&x, &w], ops::linear(&x, &w), plain());
+        assert_same(&format!("linear ({t}, {k}) to {n}"), &[&x, &w], ops::linear(&x, &w, Precision::F32), plain());
     }
     // Strides other than the usual ones, and rows that do not start at the first value.
     let (x, w) = (variable(&[6, 9], 1.0, 3), variable(&[4, 8], 0.5, 4));
@@ -189,7 +189,7 @@ fn linear_equals_matmul() {
     assert_same(
         "linear of views",
         &[&x, &w],
-        ops::linear(&xt, &rows),
+        ops::linear(&xt, &rows, Precision::F32),
         xt.matmul(&rows.t().unwrap().contiguous().unwrap()),
     );
 }

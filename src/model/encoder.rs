@@ -89,7 +89,7 @@ impl Encoder {
                 (format!("{longest} tokens"), format!("at most {}", self.global_rotary.n_positions()));
             return Err(Error::bad(Place::file("a sentence"), found, expected).hint("lower max_tokens"));
         }
-        let starts = Arc::new(batch.starts.clone());
+        let (starts, precision) = (Arc::new(batch.starts.clone()), mode.precision());
         let mut x = ops::embedding(&self.token_embeddings, Arc::new(batch.ids.clone()))?; // (T, D)
         if let Some(types) = &self.type_embeddings {
             x = (x + ops::embedding(types, Arc::new(batch.types.clone()))?)?;
@@ -101,12 +101,12 @@ impl Encoder {
                 Some(weight) => ops::layer_norm(&x, weight, self.norm_eps)?,
                 None => x.clone(),
             };
-            let qkv = ops::linear(&normed, &layer.wqkv)?; // (T, 3D)
+            let qkv = ops::linear(&normed, &layer.wqkv, precision)?; // (T, 3D)
             let attended = ops::packed_attention(&qkv, starts.clone(), layer.heads, rotary.clone())?; // (T, D)
-            x = (x + mode.dropout(ops::linear(&attended, &layer.attention_out)?)?)?;
+            x = (x + mode.dropout(ops::linear(&attended, &layer.attention_out, precision)?)?)?;
             let normed = ops::layer_norm(&x, &layer.mlp_norm, self.norm_eps)?;
-            let gated = ops::geglu(&ops::linear(&normed, &layer.wi)?)?; // (T, F)
-            x = (x + mode.dropout(ops::linear(&gated, &layer.mlp_out)?)?)?;
+            let gated = ops::geglu(&ops::linear(&normed, &layer.wi, precision)?)?; // (T, F)
+            x = (x + mode.dropout(ops::linear(&gated, &layer.mlp_out, precision)?)?)?;
         }
         Ok(ops::layer_norm(&x, &self.final_norm, self.norm_eps)?)
     }

@@ -1,14 +1,26 @@
-//! Training or not: the one difference between the two is dropout, and dropout cannot be written without a seed.
+//! Training or not: in training values are dropped, which cannot be written without a seed, and products may be rounded.
 
 use crate::error::Result;
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// How a forward pass is run.
 pub enum Mode<'r> {
     /// Nothing is dropped.
     Eval,
-    /// Values are dropped by masks drawn from this generator.
-    Train(&'r mut Dropout),
+    /// Values are dropped by masks drawn from this generator, and products computed at this precision.
+    Train(&'r mut Dropout, Precision),
+}
+
+/// Number format of the factors of matrix products in training; sums, weights and all else are f32 in both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits.
+    #[default]
+    F32,
+    /// 8 bits, as [`kernels::bf16`](crate::kernels::bf16) says.
+    Bf16,
 }
 
 /// Seeded dropout. The generator is splitmix64 (Steele, Lea and Flood, 2014), so a seed gives the same masks everywhere.
@@ -34,12 +46,20 @@ pub fn splitmix64(state: &mut u64) -> u64 {
 }
 
 impl Mode<'_> {
+    /// The precision of products; that of a network in use is f32.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Mode::Eval => Precision::F32,
+            Mode::Train(_, precision) => *precision,
+        }
+    }
+
     /// Drops values of `x` and scales the others by 1 / (1 - rate) when training; `x` itself otherwise.
     ///
     /// # Errors
     /// Fails if the product of `x` and the mask cannot be formed.
     pub fn dropout(&mut self, x: Tensor) -> Result<Tensor> {
-        let Mode::Train(dropout) = self else { return Ok(x) };
+        let Mode::Train(dropout, _) = self else { return Ok(x) };
         if dropout.rate <= 0.0 {
             return Ok(x);
         }
@@ -69,7 +89,7 @@ mod tests {
         let ones = Tensor::ones(10_001, candle_core::DType::F32, &Device::Cpu).unwrap();
         let draw = |seed| {
             let mut dropout = Dropout::new(seed, 0.25);
-            Mode::Train(&mut dropout).dropout(ones.clone()).unwrap().to_vec1::<f32>().unwrap()
+            Mode::Train(&mut dropout, Precision::F32).dropout(ones.clone()).unwrap().to_vec1::<f32>().unwrap()
         };
         let a = draw(7);
         let dropped = a.iter().filter(|x| **x == 0.0).count();

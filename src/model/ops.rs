@@ -3,19 +3,20 @@
 //! candle's own norm, softmax and rotary operations are forward only: a network built on them trains its last layer and
 //! looks fine. Each operation here is checked against plain autograd and against finite differences.
 
+use super::mode::Precision;
 use crate::kernels::attention::{Heads, attention, attention_backward};
 use crate::kernels::cross_entropy::CrossEntropy;
-use crate::kernels::linear_cross_entropy::{Gradients, linear_cross_entropy as linear_cross_entropy_kernel};
+use crate::kernels::linear_cross_entropy::{self, Gradients};
 use crate::kernels::matmul::{View, matmul, matmul_by_rows};
 use crate::kernels::rotary::Rotary;
-use crate::kernels::{activation, norm};
+use crate::kernels::{activation, bf16, norm};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// `y = x @ wᵀ`: x (T, K), w (N, K) as PyTorch stores it, y (T, N).
-pub fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(&w.contiguous()?, Linear)
+pub fn linear(x: &Tensor, w: &Tensor, precision: Precision) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(&w.contiguous()?, Linear { precision })
 }
 
 /// Layer norm without bias over the last axis: x (T, D), weight (D).
@@ -36,8 +37,14 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// Mean over M rows of the cross-entropy of `hidden @ tableᵀ`: hidden (M, D), table (V, D), M targets; gives a scalar.
 ///
 /// The gradients are computed along with the loss and kept for the backward pass, which would else repeat the products.
-pub fn linear_cross_entropy(hidden: &Tensor, table: &Tensor, targets: Vec<u32>) -> Result<Tensor> {
-    hidden.contiguous()?.apply_op2(&table.contiguous()?, LinearCrossEntropy { targets, kept: Mutex::new(None) })
+pub fn linear_cross_entropy(
+    hidden: &Tensor,
+    table: &Tensor,
+    targets: Vec<u32>,
+    precision: Precision,
+) -> Result<Tensor> {
+    let loss = LinearCrossEntropy { targets, precision, kept: Mutex::new(None) };
+    hidden.contiguous()?.apply_op2(&table.contiguous()?, loss)
 }
 
 /// Self-attention of packed sentences: qkv (T, 3D), starts (S + 1); gives (T, D).
@@ -86,7 +93,18 @@ fn rows_and_columns(layout: &Layout) -> Result<(usize, usize)> {
     layout.shape().dims2()
 }
 
-struct Linear;
+struct Linear {
+    precision: Precision,
+}
+
+impl Linear {
+    fn product(&self, out: (&mut [f32], View), a: (&[f32], View), b: (&[f32], View)) {
+        match self.precision {
+            Precision::F32 => matmul(out, a, b, 1.0, false),
+            Precision::Bf16 => bf16::matmul(out, a, b, false),
+        }
+    }
+}
 
 impl CustomOp2 for Linear {
     fn name(&self) -> &'static str {
@@ -99,7 +117,14 @@ impl CustomOp2 for Linear {
             bail!("linear: x is ({t}, {k}) and w is ({n}, {k2})");
         }
         let mut out = vec![0.0; t * n];
-        matmul_by_rows(&mut out, values(x, xl)?, values(w, wl)?, (t, k, n));
+        let (x, w) = (values(x, xl)?, values(w, wl)?);
+        match self.precision {
+            Precision::F32 => matmul_by_rows(&mut out, x, w, (t, k, n)),
+            Precision::Bf16 => {
+                let (xv, wv) = (View::dense(t, k), View::dense(n, k).t());
+                bf16::matmul((&mut out, View::dense(t, n)), (x, xv), (w, wv), false)
+            }
+        }
         Ok((CpuStorage::F32(out), (t, n).into()))
     }
 
@@ -108,10 +133,10 @@ impl CustomOp2 for Linear {
         let (mut dx, mut dw) = (vec![0.0; t * k], vec![0.0; n * k]);
         with_values(grad, |g| {
             with_values(w, |w| {
-                matmul((&mut dx, View::dense(t, k)), (g, View::dense(t, n)), (w, View::dense(n, k)), 1.0, false)
+                self.product((&mut dx, View::dense(t, k)), (g, View::dense(t, n)), (w, View::dense(n, k)))
             })?;
             with_values(x, |x| {
-                matmul((&mut dw, View::dense(n, k)), (g, View::dense(t, n).t()), (x, View::dense(t, k)), 1.0, false)
+                self.product((&mut dw, View::dense(n, k)), (g, View::dense(t, n).t()), (x, View::dense(t, k)))
             })
         })??;
         Ok((Some(tensor(dx, x)?), Some(tensor(dw, w)?)))
@@ -188,6 +213,7 @@ impl CustomOp1 for Gelu {
 
 struct LinearCrossEntropy {
     targets: Vec<u32>,
+    precision: Precision,
     kept: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
 }
 
@@ -204,8 +230,11 @@ impl CustomOp2 for LinearCrossEntropy {
         let (mut dh, mut dw) = (vec![0.0; m * d], vec![0.0; v * d]);
         let scale = 1.0 / m.max(1) as f32;
         let gradients = Gradients { hidden: &mut dh, table: &mut dw };
-        let loss =
-            linear_cross_entropy_kernel(values(h, hl)?, values(w, wl)?, d, &self.targets, scale, Some(gradients));
+        let kernel = match self.precision {
+            Precision::F32 => linear_cross_entropy::linear_cross_entropy,
+            Precision::Bf16 => bf16::cross_entropy::linear_cross_entropy,
+        };
+        let loss = kernel(values(h, hl)?, values(w, wl)?, d, &self.targets, scale, Some(gradients));
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((dh, dw));
         Ok((CpuStorage::F32(vec![loss as f32 * scale]), Shape::from(())))
     }

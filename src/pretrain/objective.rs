@@ -3,7 +3,7 @@
 use super::masking::{Masked, Words};
 use crate::error::Result;
 use crate::kernels::threads::in_parallel;
-use crate::model::mode::Dropout;
+use crate::model::mode::{Dropout, Precision};
 use crate::model::weights::{Start, encoder_table};
 use crate::model::{Config, Encoder, Mode, Weights, ops};
 use crate::tokens::{Encoded, Packed};
@@ -60,8 +60,12 @@ impl MaskedLanguageModel {
         let rows = starts.flat_map(|(start, m)| m.positions.iter().map(move |p| (start + p) as u32)).collect();
         let targets = batch.iter().flat_map(|m| m.targets.iter().copied()).collect();
         let asked = ops::embedding(&hidden, Arc::new(rows))?; // (M, D): the rows of the hidden tokens
-        let transformed = ops::layer_norm(&ops::gelu(&ops::linear(&asked, &self.dense)?)?, &self.norm, self.norm_eps)?;
-        Ok(ops::linear_cross_entropy(&transformed, &self.table, targets)?)
+        let transformed = ops::layer_norm(
+            &ops::gelu(&ops::linear(&asked, &self.dense, mode.precision())?)?,
+            &self.norm,
+            self.norm_eps,
+        )?;
+        Ok(ops::linear_cross_entropy(&transformed, &self.table, targets, mode.precision())?)
     }
 }
 
@@ -75,7 +79,7 @@ pub fn gradients(
     weights: &Weights,
     words: &Words,
     batch: &[Encoded],
-    (mask_rate, dropout, n_shards): (f64, f32, usize),
+    (mask_rate, dropout, n_shards, precision): (f64, f32, usize, Precision),
     seed: u64,
     workers: usize,
 ) -> Result<(f64, Gradients)> {
@@ -92,7 +96,7 @@ pub fn gradients(
     parts.retain(|(_, part)| !part.is_empty());
     let results = in_parallel(&parts, workers, |(shard, part)| -> Result<(f64, Gradients)> {
         let mut dropout = Dropout::new(mix(&[seed, 2, *shard]), dropout);
-        let loss = network.loss(part, &mut Mode::Train(&mut dropout))?;
+        let loss = network.loss(part, &mut Mode::Train(&mut dropout, precision))?;
         backward(&loss, weights)
     });
     let n_targets = |part: &[Masked]| part.iter().map(|m| m.targets.len()).sum::<usize>();

@@ -115,7 +115,7 @@ pub fn pretrain(
     while state.optimizer.step < t.steps {
         let step = state.optimizer.step;
         let batch = sampler.batch(t.batch_tokens, tokenizer);
-        let settings = (t.mask_rate, t.dropout, t.shards);
+        let settings = (t.mask_rate, t.dropout, t.shards, t.precision);
         let (loss, gradients) =
             gradients(&network, &weights, &words, &batch, settings, mix(&[t.seed, 4, step]), options.workers)?;
         if !loss.is_finite() {

@@ -224,6 +224,7 @@ impl Run<'_> {
             token_dropout: recipe.token_dropout,
             mask: special.mask,
             specials: vec![special.cls, special.sep, special.title, special.previous],
+            precision: recipe.precision,
             shards: recipe.shards,
         }
     }

@@ -3,6 +3,7 @@
 use super::optimizer::AdamW;
 use super::schedule::Course;
 use crate::error::{Error, Place, Result, nearest};
+use crate::model::mode::Precision;
 use crate::model::{Config, Pooling};
 use crate::tokens::InputConfig;
 use serde::de::DeserializeOwned;
@@ -78,6 +79,7 @@ pub struct TrainingRecipe {
     pub label_smoothing: f32,
     pub class_weights: ClassWeights,
     pub patience: usize,
+    pub precision: Precision,
     pub shards: usize,
 }
 

@@ -5,7 +5,7 @@ use super::optimizer::Gradients;
 use crate::error::Result;
 use crate::kernels::cross_entropy::CrossEntropy;
 use crate::kernels::threads::in_parallel;
-use crate::model::mode::Dropout;
+use crate::model::mode::{Dropout, Precision};
 use crate::model::{Classifier, Mode, Weights, ops};
 use crate::tokens::{Encoded, Packed};
 use candle_core::Tensor;
@@ -22,6 +22,8 @@ pub struct Objective {
     pub mask: u32,
     /// Tokens that are never hidden.
     pub specials: Vec<u32>,
+    /// Precision of the encoder's products.
+    pub precision: Precision,
     /// Parts of a batch.
     pub shards: usize,
 }
@@ -69,7 +71,7 @@ impl Objective {
         let encoded: Vec<Encoded> = items.iter().map(hide).collect();
         let packed = Packed::new(&encoded.iter().collect::<Vec<_>>());
         let mut dropout = Dropout::new(mix(&[seed, 2]), self.dropout);
-        let logits = classifier.forward(&packed, &mut Mode::Train(&mut dropout))?;
+        let logits = classifier.forward(&packed, &mut Mode::Train(&mut dropout, self.precision))?;
         let mut loss: Option<Tensor> = None;
         for (h, (logits, settings)) in logits.iter().zip(&self.losses).enumerate() {
             let targets = items.iter().map(|item| item.targets[h]).collect();
