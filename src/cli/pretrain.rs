@@ -1,7 +1,7 @@
 //! `rasid pretrain`: raw text in, a base out.
 
 use super::say;
-use super::train::{STOP, stop_on_interrupt};
+use super::train::{STOP, say_precision, stop_on_interrupt};
 use crate::error::{Error, Result};
 use crate::kernels::threads::default_workers;
 use crate::pretrain::PretrainRecipe;
@@ -81,6 +81,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     for (language, lines) in &corpus.train {
         say(&format!("{language}: {} lines, {} tokens\n", lines.len(), lines.n_tokens()));
     }
+    say_precision(recipe.training.precision);
     stop_on_interrupt()?;
     let names: Vec<String> = sources.iter().map(|s| format!("{}/{}", s.language, s.name)).collect();
     let options = PretrainOptions {

@@ -100,6 +100,7 @@ impl PretrainRecipe {
             eps: t.eps,
             max_grad_norm: t.max_grad_norm,
             layer_decay: 1.0,
+            precision: t.precision,
         }
     }
 

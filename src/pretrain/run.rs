@@ -5,13 +5,14 @@ use super::masking::Words;
 use super::objective::{MaskedLanguageModel, gradients, perplexity, weight_table};
 use super::recipe::PretrainRecipe;
 use crate::error::{Error, Result};
-use crate::model::{Config, Weights};
+use crate::model::{Config, Weights, Workspace};
 use crate::model_dir::{self, ConfigJson, Contents};
 use crate::schema::Schema;
 use crate::tokens::{Context, Encoded, InputConfig, Tokenizer};
 use crate::train::batches::mix;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::recipe::WeightsDtype;
+use crate::train::step::recycle;
 use candle_core::{DType, Var};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -111,11 +112,12 @@ pub fn pretrain(
     let held_out = held_out(options);
     let (course, adamw) = (recipe.course(), recipe.adamw());
     let mut sampler = Sampler::new(options.corpus, &recipe.data, t.seed, state.progress.cursor.clone());
+    let workspaces = Workspace::for_workers(t.precision, t.shards);
     let (mut loss_sum, mut n_losses) = (0.0, 0u64);
     while state.optimizer.step < t.steps {
         let step = state.optimizer.step;
         let batch = sampler.batch(t.batch_tokens, tokenizer);
-        let settings = (t.mask_rate, t.dropout, t.shards, t.precision);
+        let settings = (t.mask_rate, t.dropout, workspaces.as_slice());
         let (loss, gradients) =
             gradients(&network, &weights, &words, &batch, settings, mix(&[t.seed, 4, step]), options.workers)?;
         if !loss.is_finite() {
@@ -127,7 +129,9 @@ pub fn pretrain(
             course.learning_rate(step, t.steps),
             config.num_hidden_layers,
             &adamw,
+            options.workers,
         )?;
+        recycle(gradients, &workspaces);
         let n_tokens = batch.iter().map(|e| e.ids.len()).sum();
         state.progress.n_tokens += n_tokens as u64;
         (loss_sum, n_losses) = (loss_sum + loss, n_losses + 1);

@@ -169,6 +169,7 @@ impl TrainingRecipe {
             eps: self.eps,
             max_grad_norm: self.max_grad_norm,
             layer_decay: self.layer_decay,
+            precision: self.precision,
         }
     }
 

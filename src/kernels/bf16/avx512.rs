@@ -85,6 +85,22 @@ pub fn pack(tiles: &mut [Tile], source: &Source<'_>, lines: &Range<usize>, steps
     }
     let last = source.offset + (lines.end - 1) * source.line_stride + (steps.end - 1) * source.step_stride;
     assert!(last < source.values.len(), "an operand leaves its slice");
+    // SAFETY: the instructions were found above, and all lines and steps asked for lie in the slice, the last one having
+    // been checked.
+    unsafe { pack_tiles(tiles, source, lines, steps, order) };
+    true
+}
+
+/// # Safety
+/// All lines and steps lie in the source, and lines or steps lie side by side.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pack_tiles(
+    tiles: &mut [Tile],
+    source: &Source<'_>,
+    lines: &Range<usize>,
+    steps: &Range<usize>,
+    order: Order,
+) {
     for (t, tile) in tiles.iter_mut().enumerate() {
         let (line, step) = (lines.start + t % 2 * SIDE, steps.start + t / 2 * DEPTH);
         let n_lines = SIDE.min(lines.end.saturating_sub(line));
@@ -94,8 +110,7 @@ pub fn pack(tiles: &mut [Tile], source: &Source<'_>, lines: &Range<usize>, steps
             continue;
         }
         let from = source.offset + line * source.line_stride + step * source.step_stride;
-        // SAFETY: the instructions were found above, and all lines and steps asked for lie in the slice, the last one
-        // having been checked.
+        // SAFETY: by this function's contract; the rows of a tile are 64 bytes at multiples of 64.
         unsafe {
             let from = source.values.as_ptr().add(from);
             let (rows, rows_lie) = if source.step_stride == 1 {
@@ -109,7 +124,6 @@ pub fn pack(tiles: &mut [Tile], source: &Source<'_>, lines: &Range<usize>, steps
             }
         }
     }
-    true
 }
 
 /// The first `n` of sixteen lanes, for n from 0.

@@ -6,6 +6,7 @@
 //! machine runs if it can. They differ in the order of the sums only; on one machine, whatever the number of threads, the
 //! bits are the same.
 
+pub mod attention;
 pub mod cross_entropy;
 pub mod portable;
 pub mod tile;
@@ -51,6 +52,15 @@ impl Instructions {
             }
         }
         available
+    }
+
+    /// What they are called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Instructions::Portable => "plain code",
+            Instructions::Avx512 => "AVX512-BF16",
+            Instructions::Amx => "AMX-BF16",
+        }
     }
 
     fn multiply(self, out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], accumulate: bool) {
