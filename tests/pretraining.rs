@@ -15,8 +15,9 @@ fn tokenizer() -> Tokenizer {
     Tokenizer::read(Path::new("models/tokenizer/tokenizer.json")).unwrap()
 }
 
-fn recipe(steps: u64) -> PretrainRecipe {
+fn recipe(steps: u64, precision: &str) -> PretrainRecipe {
     let settings = [
+        format!("training.precision={precision}"),
         format!("training.steps={steps}"),
         "training.batch_tokens=120".into(),
         "training.evaluate_every=5".into(),
@@ -52,8 +53,8 @@ fn corpus(folder: &Path, tokenizer: &Tokenizer, recipe: &PretrainRecipe) -> Corp
 }
 
 /// Trains into `output`, stopped after `stop_after` steps if that is less than the recipe's; returns loss by step.
-fn run(output: &Path, steps: u64, resume: bool, stop_after: u64, workers: usize) -> Vec<f64> {
-    let (tokenizer, recipe) = (tokenizer(), recipe(steps));
+fn run(output: &Path, (steps, precision): (u64, &str), resume: bool, stop_after: u64, workers: usize) -> Vec<f64> {
+    let (tokenizer, recipe) = (tokenizer(), recipe(steps, precision));
     let corpus = corpus(output.parent().unwrap(), &tokenizer, &recipe);
     let sources = ["a".to_string()];
     let output = output.to_path_buf();
@@ -62,6 +63,7 @@ fn run(output: &Path, steps: u64, resume: bool, stop_after: u64, workers: usize)
         corpus: &corpus,
         tokenizer: &tokenizer,
         sources: &sources,
+        start: Weights::default(),
         output,
         resume,
         workers,
@@ -80,15 +82,15 @@ fn run(output: &Path, steps: u64, resume: bool, stop_after: u64, workers: usize)
     losses
 }
 
-#[test]
-fn it_learns_and_a_stopped_run_goes_on_to_the_same_bytes_on_any_number_of_threads() {
+/// Trains at once on two threads, and in two goes on one; returns the losses.
+fn learns_and_goes_on_to_the_same_bytes(precision: &str) -> Vec<f64> {
     let dir = tempfile::tempdir().unwrap();
     let (whole, halved) = (dir.path().join("a/base"), dir.path().join("b/base"));
-    let losses = run(&whole, 20, false, u64::MAX, 2);
+    let losses = run(&whole, (20, precision), false, u64::MAX, 2);
     assert_eq!(losses.len(), 20);
     assert!(losses[19] < losses[0] - 2.0, "{losses:?}");
-    assert_eq!(run(&halved, 20, false, 7, 1).len(), 7);
-    let rest = run(&halved, 20, true, u64::MAX, 1);
+    assert_eq!(run(&halved, (20, precision), false, 7, 1).len(), 7);
+    let rest = run(&halved, (20, precision), true, u64::MAX, 1);
     assert_eq!(rest, losses[7..]);
     let weights = |base: &Path| std::fs::read(base.join("model.safetensors")).unwrap();
     assert!(weights(&whole) == weights(&halved), "other bytes");
@@ -116,6 +118,21 @@ fn it_learns_and_a_stopped_run_goes_on_to_the_same_bytes_on_any_number_of_thread
     let (config, base, _) = rasid::model_dir::open_base(&whole).unwrap();
     assert_eq!(config.encoder.hidden_size, 16);
     assert!(base.0.contains_key("layers.0.attn.Wqkv.weight"));
+    losses
+}
+
+#[test]
+fn it_learns_and_a_stopped_run_goes_on_to_the_same_bytes_on_any_number_of_threads() {
+    learns_and_goes_on_to_the_same_bytes("f32");
+}
+
+#[test]
+fn so_it_does_in_bf16_with_nearly_the_same_losses() {
+    let dir = tempfile::tempdir().unwrap();
+    let exact = run(&dir.path().join("base"), (20, "f32"), false, u64::MAX, 2);
+    for (rounded, exact) in learns_and_goes_on_to_the_same_bytes("bf16").into_iter().zip(exact) {
+        assert!((rounded / exact - 1.0).abs() < 0.01, "{rounded} in bf16, {exact} in f32");
+    }
 }
 
 #[test]

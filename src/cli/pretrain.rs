@@ -1,10 +1,12 @@
 //! `rasid pretrain`: raw text in, a base out.
 
 use super::say;
-use super::train::{STOP, stop_on_interrupt};
+use super::train::{STOP, say_precision, stop_on_interrupt};
 use crate::error::{Error, Result};
 use crate::kernels::threads::default_workers;
 use crate::pretrain::PretrainRecipe;
+use crate::model::Weights;
+use crate::model_dir;
 use crate::pretrain::corpus::load;
 use crate::pretrain::run::{PretrainEvent, PretrainOptions, default_cache, pretrain};
 use crate::tokens::Tokenizer;
@@ -37,6 +39,10 @@ pub struct Args {
     /// Tokenizer
     #[arg(long, value_name = "FILE", default_value = "models/tokenizer/tokenizer.json")]
     tokenizer: PathBuf,
+
+    /// Go on from the weights of this base, with its sizes and tokenizer: teach it other text [default: none]
+    #[arg(long, value_name = "DIR", conflicts_with = "tokenizer")]
+    base: Option<PathBuf>,
 
     /// Folder for the base; checkpoint, metrics.jsonl (loss, learning rate, tokens a second, perplexity by language) and
     /// TensorBoard events lie in DIR.training
@@ -77,8 +83,15 @@ const SECONDS_A_LINE: u64 = 30;
 /// # Errors
 /// As [`pretrain`], and files that cannot be read.
 pub fn execute(args: Args) -> Result<ExitCode> {
-    let recipe = PretrainRecipe::resolve(args.config.as_deref(), &args.settings)?;
-    let tokenizer = Tokenizer::read(&args.tokenizer)?;
+    let mut recipe = PretrainRecipe::resolve(args.config.as_deref(), &args.settings)?;
+    let (tokenizer, start) = match &args.base {
+        Some(folder) => {
+            let (config, weights, tokenizer) = model_dir::open_base(folder)?;
+            recipe.model.adopt(&config.encoder);
+            (tokenizer, weights)
+        }
+        None => (Tokenizer::read(&args.tokenizer)?, Weights::default()),
+    };
     check_output(&args.output, args.overwrite || args.resume)?;
     let left_out =
         |s: &Source| args.leave_out.iter().any(|n| *n == s.name || *n == format!("{}/{}", s.language, s.name));
@@ -89,6 +102,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         say(&format!("{language}: {} lines, {} tokens\n", lines.len(), lines.n_tokens()));
     }
     corpus.parallel.notes.iter().for_each(|note| say(&format!("{note}\n")));
+    say_precision(recipe.training.precision);
     stop_on_interrupt()?;
     let names: Vec<String> = sources.iter().map(|s| format!("{}/{}", s.language, s.name)).collect();
     let options = PretrainOptions {
@@ -96,6 +110,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         corpus: &corpus,
         tokenizer: &tokenizer,
         sources: &names,
+        start,
         output: args.output.clone(),
         resume: args.resume,
         workers: args.threads.map_or_else(default_workers, usize::from),

@@ -3,8 +3,10 @@
 use super::say;
 use crate::dataset::{Example, Split, read_examples};
 use crate::error::{Error, Place, Result};
+use crate::kernels::bf16::Instructions;
 use crate::kernels::threads::default_workers;
 use crate::lexicon::{Lexicon, LexiconFiles};
+use crate::model::mode::Precision;
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
 use crate::train::run::{self, Base, Options, from_directory, from_nothing};
@@ -155,6 +157,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let (recipe, base) = args.network.recipe_and_base()?;
     let examples = labelled(&args.labels, &args.dev, &schema)?;
     run::check_output(&args.output, args.overwrite)?;
+    say_precision(recipe.training.precision);
     stop_on_interrupt()?;
     let options = Options {
         schema: &schema,
@@ -200,6 +203,18 @@ fn labelled(labels: &[PathBuf], dev: &[PathBuf], schema: &Schema) -> Result<Vec<
         examples.extend(more.into_iter().map(|e| Example { split: Some(Split::Dev), ..e }));
     }
     Ok(examples)
+}
+
+/// Says what computes the products of a training in bf16, so that a slow one is no riddle.
+pub fn say_precision(precision: Precision) {
+    let instructions = Instructions::detected();
+    match (precision, instructions) {
+        (Precision::F32, _) => {}
+        (Precision::Bf16, Instructions::Portable) => say(
+            "bf16: this processor has neither AMX-BF16 nor AVX512-BF16; plain code is much slower than precision f32\n",
+        ),
+        (Precision::Bf16, _) => say(&format!("bf16: products by {}\n", instructions.name())),
+    }
 }
 
 /// From now on Ctrl-C sets [`STOP`]; a second one ends the process at once.

@@ -85,7 +85,7 @@ pub fn attention_backward(
 }
 
 /// First token and length of each sentence; empty ones are skipped.
-fn sentences(starts: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+pub fn sentences(starts: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     starts.windows(2).map(|w| (w[0], w[1] - w[0])).filter(|(_, n)| *n > 0)
 }
 

@@ -39,7 +39,8 @@ impl View {
         }
     }
 
-    fn fits(&self, len: usize) -> bool {
+    /// Whether all elements lie in a slice of this length.
+    pub fn fits(&self, len: usize) -> bool {
         self.rows == 0
             || self.columns == 0
             || self.offset + (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride < len

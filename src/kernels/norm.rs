@@ -43,6 +43,36 @@ pub fn layer_norm_backward(x: &[f32], weight: &[f32], eps: f32, grad: &[f32], dx
     );
 }
 
+/// [`layer_norm_backward`] that adds to `dx`, where the gradient of a residual stream already stands.
+pub fn layer_norm_backward_added(
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+    grad: &[f32],
+    dx: &mut [f32],
+    dweight: &mut [f32],
+) {
+    let d = weight.len();
+    let mut normalised = vec![0.0; d];
+    dispatch(
+        #[inline(always)]
+        || {
+            for ((x, grad), dx) in x.chunks_exact(d).zip(grad.chunks_exact(d)).zip(dx.chunks_exact_mut(d)) {
+                let (mean, inverse_deviation) = moments(x, eps);
+                for (((n, x), g), dw) in normalised.iter_mut().zip(x).zip(grad).zip(dweight.iter_mut()) {
+                    *n = (x - mean) * inverse_deviation;
+                    *dw += g * *n;
+                }
+                let mean_g = sum2(grad, weight, |g, w| g * w) / d as f32;
+                let mean_gx = sum3(grad, weight, &normalised, |g, w, n| g * w * n) / d as f32;
+                for (((dx, n), g), w) in dx.iter_mut().zip(&normalised).zip(grad).zip(weight) {
+                    *dx += (g * w - mean_g - n * mean_gx) * inverse_deviation;
+                }
+            }
+        },
+    );
+}
+
 /// Mean and 1 / sqrt(variance + eps) of a row.
 #[inline(always)]
 fn moments(row: &[f32], eps: f32) -> (f32, f32) {

@@ -25,13 +25,15 @@ impl Rotary {
     }
 
     /// Turns the channels of one head at `position` by the angle (`direction` 1) or back (`direction` -1), from `x` to `out`.
+    #[inline(always)]
     pub fn turn(&self, position: usize, direction: f32, x: &[f32], out: &mut [f32]) {
         let h = self.half;
         let (cos, sin) = (&self.cos[position * h..][..h], &self.sin[position * h..][..h]);
+        let ((a, b), (out_a, out_b)) = (x[..2 * h].split_at(h), out[..2 * h].split_at_mut(h));
         for i in 0..h {
-            let (a, b, s) = (x[i], x[i + h], sin[i] * direction);
-            out[i] = a * cos[i] - b * s;
-            out[i + h] = b * cos[i] + a * s;
+            let s = sin[i] * direction;
+            out_a[i] = a[i] * cos[i] - b[i] * s;
+            out_b[i] = b[i] * cos[i] + a[i] * s;
         }
     }
 }

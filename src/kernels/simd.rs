@@ -5,7 +5,22 @@
 /// Results do not depend on the instruction set: the compiler neither reorders nor contracts floating-point operations.
 #[inline(always)]
 pub fn dispatch<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+    {
+        // SAFETY: the instructions were found on the line above.
+        return unsafe { with_avx512(f) };
+    }
     pulp::Arch::new().dispatch(f)
+}
+
+/// `f`, compiled for registers of sixteen numbers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq")]
+fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 /// Partial sums kept side by side; a fixed number, so that the order of additions is the same everywhere.

@@ -2,7 +2,7 @@
 
 use super::config::{Config, Pooling};
 use super::encoder::Encoder;
-use super::mode::Mode;
+use super::mode::{Mode, Precision};
 use super::ops;
 use super::weights::Weights;
 use crate::error::Result;
@@ -49,7 +49,10 @@ impl Classifier {
             Pooling::Mean => firsts.map(|(start, n)| *start..start + n).collect(),
         };
         let pooled = mode.dropout(ops::mean_of_rows(&hidden, ranges)?)?; // (S, D)
-        let logits = self.heads.iter().map(|(weight, bias)| Ok(ops::linear(&pooled, weight)?.broadcast_add(bias)?));
+        let logits = self
+            .heads
+            .iter()
+            .map(|(weight, bias)| Ok(ops::linear(&pooled, weight, Precision::F32)?.broadcast_add(bias)?));
         logits.collect()
     }
 }

@@ -3,11 +3,13 @@
 //! Checked against transformers' `ModernBertModel`:
 //! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/modernbert/modeling_modernbert.py>
 
+use super::blocks::{Branch, attention_block, mlp_block};
 use super::config::Config;
 use super::embedding_bag::embedding_bag;
-use super::mode::Mode;
+use super::mode::{Mode, Precision};
 use super::ops;
 use super::weights::{LEXICON_EMBEDDINGS, Weights};
+use super::workspace::Workspace;
 use crate::error::{Error, Place, Result};
 use crate::kernels::attention::Heads;
 use crate::kernels::rotary::Rotary;
@@ -96,10 +98,10 @@ impl Encoder {
                 (format!("{longest} tokens"), format!("at most {}", self.global_rotary.n_positions()));
             return Err(Error::bad(Place::file("a sentence"), found, expected).hint("lower max_tokens"));
         }
-        let starts = Arc::new(batch.starts.clone());
-        let mut x = ops::embedding(&self.token_embeddings, Arc::new(batch.ids.clone()))?; // (T, D)
+        let (starts, workspace) = (Arc::new(batch.starts.clone()), mode.workspace());
+        let mut x = ops::embedding(&self.token_embeddings, Arc::new(batch.ids.clone()), workspace.clone())?; // (T, D)
         if let Some(types) = &self.type_embeddings {
-            x = (x + ops::embedding(types, Arc::new(batch.types.clone()))?)?;
+            x = (x + ops::embedding(types, Arc::new(batch.types.clone()), workspace.clone())?)?;
         }
         if let Some(embeddings) = &self.lexicon_embeddings
             && !batch.lexicon.is_empty()
@@ -109,17 +111,43 @@ impl Encoder {
         x = mode.dropout(ops::layer_norm(&x, &self.embedding_norm, self.norm_eps)?)?;
         for layer in &self.layers {
             let rotary = if layer.heads.window.is_none() { &self.global_rotary } else { &self.local_rotary };
+            if let Some(workspace) = &workspace {
+                x = self.rounded(layer, &x, (&starts, rotary), mode, workspace)?;
+                continue;
+            }
             let normed = match &layer.attention_norm {
                 Some(weight) => ops::layer_norm(&x, weight, self.norm_eps)?,
                 None => x.clone(),
             };
-            let qkv = ops::linear(&normed, &layer.wqkv)?; // (T, 3D)
+            let qkv = ops::linear(&normed, &layer.wqkv, Precision::F32)?; // (T, 3D)
             let attended = ops::packed_attention(&qkv, starts.clone(), layer.heads, rotary.clone())?; // (T, D)
-            x = (x + mode.dropout(ops::linear(&attended, &layer.attention_out)?)?)?;
+            x = (x + mode.dropout(ops::linear(&attended, &layer.attention_out, Precision::F32)?)?)?;
             let normed = ops::layer_norm(&x, &layer.mlp_norm, self.norm_eps)?;
-            let gated = ops::geglu(&ops::linear(&normed, &layer.wi)?)?; // (T, F)
-            x = (x + mode.dropout(ops::linear(&gated, &layer.mlp_out)?)?)?;
+            let gated = ops::geglu(&ops::linear(&normed, &layer.wi, Precision::F32)?)?; // (T, F)
+            x = (x + mode.dropout(ops::linear(&gated, &layer.mlp_out, Precision::F32)?)?)?;
         }
         Ok(ops::layer_norm(&x, &self.final_norm, self.norm_eps)?)
+    }
+
+    /// A layer with products in bf16.
+    fn rounded(
+        &self,
+        layer: &Layer,
+        x: &Tensor,
+        (starts, rotary): (&Arc<Vec<usize>>, &Arc<Rotary>),
+        mode: &mut Mode<'_>,
+        workspace: &Arc<Workspace>,
+    ) -> Result<Tensor> {
+        let mut branch = |norm: Option<&Tensor>, inner: &Tensor, back: &Tensor| Branch {
+            norm: norm.cloned(),
+            eps: self.norm_eps as f32,
+            inner: inner.clone(),
+            back: back.clone(),
+            dropout: mode.dropout_factors(x.elem_count()),
+            workspace: workspace.clone(),
+        };
+        let attention = branch(layer.attention_norm.as_ref(), &layer.wqkv, &layer.attention_out);
+        let mlp = branch(Some(&layer.mlp_norm), &layer.wi, &layer.mlp_out);
+        Ok(mlp_block(&attention_block(x, attention, starts.clone(), layer.heads, rotary.clone())?, mlp)?)
     }
 }

@@ -3,6 +3,7 @@
 //! Axes, in every comment below: T tokens of all sentences of a batch end to end, S sentences, D hidden size, H attention
 //! heads, F intermediate size, L labels of a head. There is no padding anywhere, in training or in classification.
 
+pub mod blocks;
 pub mod classifier;
 pub mod config;
 pub mod embedding_bag;
@@ -10,9 +11,11 @@ pub mod encoder;
 pub mod mode;
 pub mod ops;
 pub mod weights;
+pub mod workspace;
 
 pub use classifier::Classifier;
 pub use config::{Config, Pooling};
 pub use encoder::Encoder;
 pub use mode::Mode;
 pub use weights::Weights;
+pub use workspace::Workspace;

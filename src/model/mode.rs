@@ -1,14 +1,28 @@
-//! Training or not: the one difference between the two is dropout, and dropout cannot be written without a seed.
+//! Training or not: in training values are dropped, which cannot be written without a seed, and products may be rounded.
 
+use super::workspace::Workspace;
 use crate::error::Result;
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How a forward pass is run.
 pub enum Mode<'r> {
     /// Nothing is dropped.
     Eval,
-    /// Values are dropped by masks drawn from this generator.
-    Train(&'r mut Dropout),
+    /// Values are dropped by masks drawn from this generator; products are rounded to bf16 where there is a workspace.
+    Train(&'r mut Dropout, Option<Arc<Workspace>>),
+}
+
+/// Number format of the factors of matrix products in training; sums, weights and all else are f32 in both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 24 bits.
+    #[default]
+    F32,
+    /// 8 bits, as [`kernels::bf16`](crate::kernels::bf16) says.
+    Bf16,
 }
 
 /// Seeded dropout. The generator is splitmix64 (Steele, Lea and Flood, 2014), so a seed gives the same masks everywhere.
@@ -34,18 +48,40 @@ pub fn splitmix64(state: &mut u64) -> u64 {
 }
 
 impl Mode<'_> {
+    /// The precision of products; that of a network in use is f32.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Mode::Train(_, Some(_)) => Precision::Bf16,
+            _ => Precision::F32,
+        }
+    }
+
+    /// The workspace of training in bf16.
+    pub fn workspace(&self) -> Option<Arc<Workspace>> {
+        match self {
+            Mode::Train(_, workspace) => workspace.clone(),
+            Mode::Eval => None,
+        }
+    }
+
     /// Drops values of `x` and scales the others by 1 / (1 - rate) when training; `x` itself otherwise.
     ///
     /// # Errors
     /// Fails if the product of `x` and the mask cannot be formed.
     pub fn dropout(&mut self, x: Tensor) -> Result<Tensor> {
-        let Mode::Train(dropout) = self else { return Ok(x) };
+        let Some(mask) = self.dropout_factors(x.elem_count()) else { return Ok(x) };
+        let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
+        Ok((x * mask)?)
+    }
+
+    /// What dropout multiplies `n` values by: 0 or 1 / (1 - rate). None when nothing is dropped.
+    pub fn dropout_factors(&mut self, n: usize) -> Option<Vec<f32>> {
+        let Mode::Train(dropout, _) = self else { return None };
         if dropout.rate <= 0.0 {
-            return Ok(x);
+            return None;
         }
         let kept = 1.0 / (1.0 - dropout.rate);
         let threshold = (f64::from(dropout.rate) * 2f64.powi(32)) as u64;
-        let n = x.elem_count();
         let mut mask = Vec::with_capacity(n + 1);
         while mask.len() < n {
             let bits = splitmix64(&mut dropout.state);
@@ -54,8 +90,7 @@ impl Mode<'_> {
             }
         }
         mask.truncate(n);
-        let mask = Tensor::from_vec(mask, x.shape(), x.device())?;
-        Ok((x * mask)?)
+        Some(mask)
     }
 }
 
@@ -69,7 +104,7 @@ mod tests {
         let ones = Tensor::ones(10_001, candle_core::DType::F32, &Device::Cpu).unwrap();
         let draw = |seed| {
             let mut dropout = Dropout::new(seed, 0.25);
-            Mode::Train(&mut dropout).dropout(ones.clone()).unwrap().to_vec1::<f32>().unwrap()
+            Mode::Train(&mut dropout, None).dropout(ones.clone()).unwrap().to_vec1::<f32>().unwrap()
         };
         let a = draw(7);
         let dropped = a.iter().filter(|x| **x == 0.0).count();

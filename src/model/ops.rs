@@ -3,19 +3,21 @@
 //! candle's own norm, softmax and rotary operations are forward only: a network built on them trains its last layer and
 //! looks fine. Each operation here is checked against plain autograd and against finite differences.
 
+use super::mode::Precision;
+use super::workspace::Workspace;
 use crate::kernels::attention::{Heads, attention, attention_backward};
 use crate::kernels::cross_entropy::CrossEntropy;
-use crate::kernels::linear_cross_entropy::{Gradients, linear_cross_entropy as linear_cross_entropy_kernel};
+use crate::kernels::linear_cross_entropy::{self, Gradients};
 use crate::kernels::matmul::{View, matmul, matmul_by_rows};
 use crate::kernels::rotary::Rotary;
-use crate::kernels::{activation, norm};
+use crate::kernels::{activation, bf16, norm};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// `y = x @ wᵀ`: x (T, K), w (N, K) as PyTorch stores it, y (T, N).
-pub fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op2(&w.contiguous()?, Linear)
+pub fn linear(x: &Tensor, w: &Tensor, precision: Precision) -> Result<Tensor> {
+    x.contiguous()?.apply_op2(&w.contiguous()?, Linear { precision })
 }
 
 /// Layer norm without bias over the last axis: x (T, D), weight (D).
@@ -35,9 +37,16 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 
 /// Mean over M rows of the cross-entropy of `hidden @ tableᵀ`: hidden (M, D), table (V, D), M targets; gives a scalar.
 ///
-/// The gradients are computed along with the loss and kept for the backward pass, which would else repeat the products.
-pub fn linear_cross_entropy(hidden: &Tensor, table: &Tensor, targets: Vec<u32>) -> Result<Tensor> {
-    hidden.contiguous()?.apply_op2(&table.contiguous()?, LinearCrossEntropy { targets, kept: Mutex::new(None) })
+/// The gradients are computed along with the loss and kept for the backward pass, which would else repeat the products. With
+/// a workspace the products are in bf16 and the table's gradient goes there.
+pub fn linear_cross_entropy(
+    hidden: &Tensor,
+    table: &Tensor,
+    targets: Vec<u32>,
+    workspace: Option<Arc<Workspace>>,
+) -> Result<Tensor> {
+    let loss = LinearCrossEntropy { targets, workspace, kept: Mutex::new(None) };
+    hidden.contiguous()?.apply_op2(&table.contiguous()?, loss)
 }
 
 /// Self-attention of packed sentences: qkv (T, 3D), starts (S + 1); gives (T, D).
@@ -50,9 +59,9 @@ pub fn mean_of_rows(x: &Tensor, ranges: Vec<Range<usize>>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(MeanOfRows { ranges })
 }
 
-/// Rows of a table: weight (V, D), ids T of them; gives (T, D).
-pub fn embedding(weight: &Tensor, ids: Arc<Vec<u32>>) -> Result<Tensor> {
-    weight.contiguous()?.apply_op1(Embedding { ids })
+/// Rows of a table: weight (V, D), ids T of them; gives (T, D). With a workspace the gradient goes there.
+pub fn embedding(weight: &Tensor, ids: Arc<Vec<u32>>, workspace: Option<Arc<Workspace>>) -> Result<Tensor> {
+    weight.contiguous()?.apply_op1(Embedding { ids, workspace })
 }
 
 /// Mean cross-entropy of logits (N, L) as a scalar; rows without a target do not count.
@@ -61,7 +70,7 @@ pub fn cross_entropy(logits: &Tensor, targets: Vec<Option<usize>>, settings: Cro
 }
 
 /// The values of a contiguous f32 tensor on the CPU.
-fn values<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
+pub(super) fn values<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
     match layout.contiguous_offsets() {
         Some((from, to)) => Ok(&storage.as_slice::<f32>()?[from..to]),
         None => bail!("expected a contiguous tensor, found strides {:?}", layout.stride()),
@@ -69,7 +78,7 @@ fn values<'s>(storage: &'s CpuStorage, layout: &Layout) -> Result<&'s [f32]> {
 }
 
 /// Calls `f` with the values of a tensor, made contiguous first.
-fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+pub(super) fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
@@ -78,7 +87,7 @@ fn with_values<R>(tensor: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
     }
 }
 
-fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
+pub(super) fn tensor(values: Vec<f32>, like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(values, like.shape(), like.device())
 }
 
@@ -86,7 +95,18 @@ fn rows_and_columns(layout: &Layout) -> Result<(usize, usize)> {
     layout.shape().dims2()
 }
 
-struct Linear;
+struct Linear {
+    precision: Precision,
+}
+
+impl Linear {
+    fn product(&self, out: (&mut [f32], View), a: (&[f32], View), b: (&[f32], View)) {
+        match self.precision {
+            Precision::F32 => matmul(out, a, b, 1.0, false),
+            Precision::Bf16 => bf16::matmul(out, a, b, false),
+        }
+    }
+}
 
 impl CustomOp2 for Linear {
     fn name(&self) -> &'static str {
@@ -99,7 +119,14 @@ impl CustomOp2 for Linear {
             bail!("linear: x is ({t}, {k}) and w is ({n}, {k2})");
         }
         let mut out = vec![0.0; t * n];
-        matmul_by_rows(&mut out, values(x, xl)?, values(w, wl)?, (t, k, n));
+        let (x, w) = (values(x, xl)?, values(w, wl)?);
+        match self.precision {
+            Precision::F32 => matmul_by_rows(&mut out, x, w, (t, k, n)),
+            Precision::Bf16 => {
+                let (xv, wv) = (View::dense(t, k), View::dense(n, k).t());
+                bf16::matmul((&mut out, View::dense(t, n)), (x, xv), (w, wv), false)
+            }
+        }
         Ok((CpuStorage::F32(out), (t, n).into()))
     }
 
@@ -108,10 +135,10 @@ impl CustomOp2 for Linear {
         let (mut dx, mut dw) = (vec![0.0; t * k], vec![0.0; n * k]);
         with_values(grad, |g| {
             with_values(w, |w| {
-                matmul((&mut dx, View::dense(t, k)), (g, View::dense(t, n)), (w, View::dense(n, k)), 1.0, false)
+                self.product((&mut dx, View::dense(t, k)), (g, View::dense(t, n)), (w, View::dense(n, k)))
             })?;
             with_values(x, |x| {
-                matmul((&mut dw, View::dense(n, k)), (g, View::dense(t, n).t()), (x, View::dense(t, k)), 1.0, false)
+                self.product((&mut dw, View::dense(n, k)), (g, View::dense(t, n).t()), (x, View::dense(t, k)))
             })
         })??;
         Ok((Some(tensor(dx, x)?), Some(tensor(dw, w)?)))
@@ -188,6 +215,7 @@ impl CustomOp1 for Gelu {
 
 struct LinearCrossEntropy {
     targets: Vec<u32>,
+    workspace: Option<Arc<Workspace>>,
     kept: Mutex<Option<(Vec<f32>, Vec<f32>)>>,
 }
 
@@ -201,11 +229,15 @@ impl CustomOp2 for LinearCrossEntropy {
         if m != self.targets.len() || self.targets.iter().any(|t| *t as usize >= v) {
             bail!("linear_cross_entropy: {m} rows, {} targets, {v} classes", self.targets.len());
         }
-        let (mut dh, mut dw) = (vec![0.0; m * d], vec![0.0; v * d]);
+        let mut dh = vec![0.0; m * d];
+        let mut dw = self.workspace.as_ref().map_or_else(|| vec![0.0; v * d], |workspace| workspace.buffer(v * d));
         let scale = 1.0 / m.max(1) as f32;
         let gradients = Gradients { hidden: &mut dh, table: &mut dw };
-        let loss =
-            linear_cross_entropy_kernel(values(h, hl)?, values(w, wl)?, d, &self.targets, scale, Some(gradients));
+        let kernel = match self.workspace {
+            None => linear_cross_entropy::linear_cross_entropy,
+            Some(_) => bf16::cross_entropy::linear_cross_entropy,
+        };
+        let loss = kernel(values(h, hl)?, values(w, wl)?, d, &self.targets, scale, Some(gradients));
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((dh, dw));
         Ok((CpuStorage::F32(vec![loss as f32 * scale]), Shape::from(())))
     }
@@ -217,7 +249,14 @@ impl CustomOp2 for LinearCrossEntropy {
         if grad != 1.0 {
             dh.iter_mut().chain(&mut dw).for_each(|g| *g *= grad);
         }
-        Ok((Some(tensor(dh, h)?), Some(tensor(dw, w)?)))
+        let dw = match &self.workspace {
+            None => Some(tensor(dw, w)?),
+            Some(workspace) => {
+                workspace.put(w, dw);
+                None
+            }
+        };
+        Ok((Some(tensor(dh, h)?), dw))
     }
 }
 
@@ -288,6 +327,7 @@ impl CustomOp1 for MeanOfRows {
 
 struct Embedding {
     ids: Arc<Vec<u32>>,
+    workspace: Option<Arc<Workspace>>,
 }
 
 impl CustomOp1 for Embedding {
@@ -310,13 +350,25 @@ impl CustomOp1 for Embedding {
 
     fn bwd(&self, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let d = weight.dim(1)?;
-        let mut dw = vec![0.0; weight.elem_count()];
-        with_values(grad, |g| {
-            for (&id, g) in self.ids.iter().zip(g.chunks_exact(d)) {
-                dw[id as usize * d..][..d].iter_mut().zip(g).for_each(|(o, g)| *o += g);
+        let scatter = |dw: &mut [f32]| {
+            with_values(grad, |g| {
+                for (&id, g) in self.ids.iter().zip(g.chunks_exact(d)) {
+                    dw[id as usize * d..][..d].iter_mut().zip(g).for_each(|(o, g)| *o += g);
+                }
+            })
+        };
+        let Some(workspace) = &self.workspace else {
+            let mut dw = vec![0.0; weight.elem_count()];
+            scatter(&mut dw)?;
+            return Ok(Some(tensor(dw, weight)?));
+        };
+        workspace.add(weight, |dw, accumulate| {
+            if !accumulate {
+                dw.fill(0.0);
             }
+            scatter(dw)
         })?;
-        Ok(Some(tensor(dw, weight)?))
+        Ok(None)
     }
 }
 

@@ -5,11 +5,11 @@ use crate::error::Result;
 use crate::kernels::threads::in_parallel;
 use crate::model::mode::Dropout;
 use crate::model::weights::{Start, encoder_table};
-use crate::model::{Config, Encoder, Mode, Weights, ops};
+use crate::model::{Config, Encoder, Mode, Weights, Workspace, ops};
 use crate::tokens::{Encoded, Packed};
 use crate::train::batches::mix;
 use crate::train::optimizer::Gradients;
-use crate::train::step::{add, backward};
+use crate::train::step::{Part, backward, merge};
 use candle_core::Tensor;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,9 +59,13 @@ impl MaskedLanguageModel {
         let starts = packed.starts.iter().zip(batch);
         let rows = starts.flat_map(|(start, m)| m.positions.iter().map(move |p| (start + p) as u32)).collect();
         let targets = batch.iter().flat_map(|m| m.targets.iter().copied()).collect();
-        let asked = ops::embedding(&hidden, Arc::new(rows))?; // (M, D): the rows of the hidden tokens
-        let transformed = ops::layer_norm(&ops::gelu(&ops::linear(&asked, &self.dense)?)?, &self.norm, self.norm_eps)?;
-        Ok(ops::linear_cross_entropy(&transformed, &self.table, targets)?)
+        let asked = ops::embedding(&hidden, Arc::new(rows), None)?; // (M, D): the rows of the hidden tokens
+        let transformed = ops::layer_norm(
+            &ops::gelu(&ops::linear(&asked, &self.dense, mode.precision())?)?,
+            &self.norm,
+            self.norm_eps,
+        )?;
+        Ok(ops::linear_cross_entropy(&transformed, &self.table, targets, mode.workspace())?)
     }
 }
 
@@ -75,11 +79,11 @@ pub fn gradients(
     weights: &Weights,
     words: &Words,
     batch: &[Encoded],
-    (mask_rate, dropout, n_shards): (f64, f32, usize),
+    (mask_rate, dropout, workspaces): (f64, f32, &[Option<Arc<Workspace>>]),
     seed: u64,
     workers: usize,
 ) -> Result<(f64, Gradients)> {
-    let mut state = mix(&[seed, 1]);
+    let (mut state, n_shards) = (mix(&[seed, 1]), workspaces.len());
     let masked: Vec<Masked> = batch.iter().map(|e| words.hide(e, mask_rate, &mut state)).collect();
     let total: usize = masked.iter().map(|m| m.encoded.ids.len()).sum();
     let mut parts: Vec<(u64, Vec<Masked>)> = (0..n_shards as u64).map(|i| (i, Vec::new())).collect();
@@ -92,19 +96,21 @@ pub fn gradients(
     parts.retain(|(_, part)| !part.is_empty());
     let results = in_parallel(&parts, workers, |(shard, part)| -> Result<(f64, Gradients)> {
         let mut dropout = Dropout::new(mix(&[seed, 2, *shard]), dropout);
-        let loss = network.loss(part, &mut Mode::Train(&mut dropout))?;
-        backward(&loss, weights)
+        let workspace = &workspaces[*shard as usize];
+        let loss = network.loss(part, &mut Mode::Train(&mut dropout, workspace.clone()))?;
+        backward(&loss, weights, workspace.as_ref())
     });
     let n_targets = |part: &[Masked]| part.iter().map(|m| m.targets.len()).sum::<usize>();
     let all: usize = parts.iter().map(|(_, part)| n_targets(part)).sum();
-    let (mut loss, mut sum) = (0.0, Gradients::new());
-    for ((_, part), result) in parts.iter().zip(results) {
+    let (mut loss, mut of_parts) = (0.0, Vec::new());
+    for ((shard, part), result) in parts.iter().zip(results) {
         let (part_loss, part_gradients) = result?;
         let share = n_targets(part) as f32 / all as f32;
         loss += part_loss * f64::from(share);
-        add(&mut sum, part_gradients, share);
+        let workspace = workspaces[*shard as usize].clone();
+        of_parts.push(Part { share, gradients: part_gradients, workspace });
     }
-    Ok((loss, sum))
+    Ok((loss, merge(of_parts, workers)))
 }
 
 /// Perplexity on sequences whose words are hidden by a fixed seed: e to the mean loss.

@@ -1,6 +1,7 @@
 //! The recipe of a pre-training.
 
 use crate::error::{Place, Result};
+use crate::model::mode::Precision;
 use crate::train::optimizer::AdamW;
 use crate::train::recipe::{ModelRecipe, Schedule, resolve};
 use crate::train::schedule::Course;
@@ -54,6 +55,7 @@ pub struct PretrainTraining {
     pub max_grad_norm: f64,
     pub mask_rate: f64,
     pub dropout: f32,
+    pub precision: Precision,
     pub shards: usize,
     pub evaluate_every: u64,
 }
@@ -101,6 +103,7 @@ impl PretrainRecipe {
             eps: t.eps,
             max_grad_norm: t.max_grad_norm,
             layer_decay: 1.0,
+            precision: t.precision,
         }
     }
 

@@ -6,7 +6,7 @@ use super::objective::{MaskedLanguageModel, gradients, perplexity, weight_table}
 use super::recipe::PretrainRecipe;
 use super::sampler::{Cursor, Sampler, sequence};
 use crate::error::{Error, Result};
-use crate::model::{Config, Weights};
+use crate::model::{Config, Weights, Workspace};
 use crate::model_dir::{self, ConfigJson, Contents};
 use crate::schema::Schema;
 use crate::tokens::{Context, Encoded, InputConfig, Tokenizer};
@@ -14,6 +14,8 @@ use crate::train::batches::mix;
 use crate::train::checkpoint::{Checkpoint, Exact};
 use crate::train::journal::{Journal, STEPS_A_POINT};
 use crate::train::recipe::WeightsDtype;
+use crate::train::run::hash_weights;
+use crate::train::step::recycle;
 use candle_core::{DType, Var};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -89,6 +91,8 @@ pub struct PretrainOptions<'a> {
     pub sources: &'a [String],
     /// The base's folder.
     pub output: PathBuf,
+    /// Weights to go on from, such as a base's that shall learn other text; empty to start from nothing.
+    pub start: Weights,
     /// Go on where an earlier run with the same recipe stopped; the number of steps may be another.
     pub resume: bool,
     /// Threads; changes the time only.
@@ -116,7 +120,13 @@ pub fn pretrain(
     let mut state = match resumed {
         Some(checkpoint) => checkpoint,
         None => {
-            let weights = Weights::fresh(&weight_table(&config), t.seed)?;
+            let mut weights = Weights::fresh(&weight_table(&config), t.seed)?;
+            for (name, fresh) in &mut weights.0 {
+                // A base without a language model's head learns one anew.
+                if options.start.0.contains_key(name) {
+                    *fresh = options.start.get(name, fresh.dims(), Path::new(model_dir::WEIGHTS))?;
+                }
+            }
             let cursor = Cursor { state: mix(&[t.seed, 3]), ..Default::default() };
             let progress = PretrainProgress { cursor, ..Default::default() };
             Checkpoint { fingerprint, progress, weights, optimizer: Default::default(), best: None }
@@ -131,17 +141,19 @@ pub fn pretrain(
     let mut journal = Journal::open(&folder, &NO_HEADS)?;
     journal.metrics(&metrics_lines(&state.progress))?; // a kill may have come between the checkpoint and its line
     let mut clock = (Instant::now(), 0u64);
+    let workspaces = Workspace::for_workers(t.precision, t.shards);
     while state.optimizer.step < t.steps {
         let step = state.optimizer.step;
         let batch = sampler.batch(t.batch_tokens, tokenizer);
-        let settings = (t.mask_rate, t.dropout, t.shards);
+        let settings = (t.mask_rate, t.dropout, workspaces.as_slice());
         let (loss, gradients) =
             gradients(&network, &weights, &words, &batch, settings, mix(&[t.seed, 4, step]), options.workers)?;
         if !loss.is_finite() {
             return Err(Error::Usage(format!("the loss became {loss} at step {step}; lower training.learning_rate")));
         }
         let learning_rate = course.learning_rate(step, t.steps);
-        state.optimizer.step(&weights, &gradients, learning_rate, config.num_hidden_layers, &adamw)?;
+        state.optimizer.step(&weights, &gradients, learning_rate, config.num_hidden_layers, &adamw, options.workers)?;
+        recycle(gradients, &workspaces);
         let n_tokens = batch.iter().map(|e| e.ids.len()).sum();
         let progress = &mut state.progress;
         (progress.n_tokens, clock.1) = (progress.n_tokens + n_tokens as u64, clock.1 + n_tokens as u64);
@@ -271,6 +283,7 @@ fn fingerprint(options: &PretrainOptions<'_>) -> String {
     let mut hash = Sha256::new();
     hash.update(recipe.to_toml());
     hash.update(options.tokenizer.bytes());
+    hash_weights(&mut hash, &options.start);
     for (language, lines) in &options.corpus.train {
         hash.update(format!("{language} {} {}", lines.len(), lines.n_tokens()));
     }

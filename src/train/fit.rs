@@ -3,12 +3,12 @@
 use super::batches::{Item, class_weights, epoch_order, mix};
 use super::checkpoint::{Checkpoint, Exact};
 use super::recipe::{ClassWeights, Recipe};
-use super::step::Objective;
+use super::step::{Objective, recycle};
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy::CrossEntropy;
 use crate::metrics::counts::{Confusion, Over, mean_defined};
-use crate::model::{Classifier, Weights};
+use crate::model::{Classifier, Weights, Workspace};
 use crate::model_dir::Model;
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
@@ -158,8 +158,9 @@ impl Run<'_> {
                         recipe.learning_rate
                     )));
                 }
-                let gradient_norm =
-                    state.optimizer.step(&weights, &gradients, lr, self.config.num_hidden_layers, &adamw)?;
+                let n_layers = self.config.num_hidden_layers;
+                let gradient_norm = state.optimizer.step(&weights, &gradients, lr, n_layers, &adamw, self.workers)?;
+                recycle(gradients, &objective.workspaces);
                 state.progress.step_in_epoch += 1;
                 state.progress.loss_sum.0 += loss;
                 let mean_loss = state.progress.loss_sum.0 / state.progress.step_in_epoch as f64;
@@ -224,7 +225,7 @@ impl Run<'_> {
             token_dropout: recipe.token_dropout,
             mask: special.mask,
             specials: vec![special.cls, special.sep, special.title, special.previous],
-            shards: recipe.shards,
+            workspaces: Workspace::for_workers(recipe.precision, recipe.shards),
         }
     }
 

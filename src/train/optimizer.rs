@@ -2,10 +2,14 @@
 
 use crate::error::Result;
 use crate::kernels::adamw::AdamWStep;
+use crate::kernels::simd::dispatch;
+use crate::kernels::threads::in_parallel;
 use crate::model::Weights;
+use crate::model::mode::Precision;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Gradients by name, each as long as its weight.
 pub type Gradients = BTreeMap<String, Vec<f32>>;
@@ -25,6 +29,8 @@ pub struct AdamW {
     pub max_grad_norm: f64,
     /// Each layer further from the heads has its rate multiplied by this once more.
     pub layer_decay: f64,
+    /// Of the products; in bf16 the norm is summed weight by weight, which takes all workers.
+    pub precision: Precision,
 }
 
 /// The moments of every trained weight and the number of steps taken.
@@ -55,6 +61,27 @@ pub fn gradient_norm(gradients: &Gradients) -> f64 {
     gradients.values().flatten().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt()
 }
 
+/// [`gradient_norm`] summed weight by weight; the same for any number of workers.
+pub fn gradient_norm_by_weight(gradients: &Gradients, workers: usize) -> f64 {
+    let all: Vec<&Vec<f32>> = gradients.values().collect();
+    let squares = in_parallel(&all, workers, |gradient| {
+        dispatch(
+            #[inline(always)]
+            || {
+                let (chunks, rest) = gradient.as_chunks::<16>();
+                let mut lanes = [0.0f64; 16];
+                for chunk in chunks {
+                    for l in 0..16 {
+                        lanes[l] += f64::from(chunk[l]) * f64::from(chunk[l]);
+                    }
+                }
+                lanes.iter().sum::<f64>() + rest.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>()
+            },
+        )
+    });
+    squares.iter().sum::<f64>().sqrt()
+}
+
 impl Optimizer {
     /// One step on every weight that has a gradient, at learning rate `lr`; returns the norm before clipping.
     ///
@@ -67,13 +94,23 @@ impl Optimizer {
         lr: f64,
         n_layers: usize,
         settings: &AdamW,
+        workers: usize,
     ) -> Result<f64> {
         self.step += 1;
-        let norm = gradient_norm(gradients);
+        let norm = match settings.precision {
+            Precision::F32 => gradient_norm(gradients),
+            Precision::Bf16 => gradient_norm_by_weight(gradients, workers),
+        };
         let clipped = settings.max_grad_norm > 0.0 && norm > settings.max_grad_norm;
         let gradient_scale = if clipped { settings.max_grad_norm / norm } else { 1.0 };
         for (name, gradient) in gradients {
-            let weight = &weights.0[name];
+            let zeros = || vec![0.0; gradient.len()];
+            self.moments.entry(name.clone()).or_insert_with(|| (zeros(), zeros()));
+        }
+        let trained = self.moments.iter_mut().filter_map(|(name, m)| Some((name, gradients.get(name)?, Mutex::new(m))));
+        let trained: Vec<_> = trained.collect();
+        let updates = in_parallel(&trained, workers, |(name, gradient, moments)| {
+            let weight = &weights.0[*name];
             let is_matrix = weight.rank() == 2 && !name.starts_with("embeddings.");
             let step = AdamWStep {
                 lr: lr * settings.layer_decay.powi(depth_from_heads(name, n_layers) as i32),
@@ -84,10 +121,9 @@ impl Optimizer {
                 gradient_scale,
                 step: self.step,
             };
-            let zeros = || vec![0.0; gradient.len()];
-            let moments = self.moments.entry(name.clone()).or_insert_with(|| (zeros(), zeros()));
-            update(weight, step, gradient, moments)?;
-        }
+            update(weight, step, gradient, &mut moments.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        updates.into_iter().collect::<Result<()>>()?;
         Ok(norm)
     }
 }

@@ -3,6 +3,7 @@
 use super::optimizer::AdamW;
 use super::schedule::Course;
 use crate::error::{Error, Place, Result, nearest};
+use crate::model::mode::Precision;
 use crate::model::{Config, Pooling};
 use crate::tokens::InputConfig;
 use serde::de::DeserializeOwned;
@@ -82,6 +83,7 @@ pub struct TrainingRecipe {
     pub label_smoothing: f32,
     pub class_weights: ClassWeights,
     pub patience: usize,
+    pub precision: Precision,
     pub shards: usize,
 }
 
@@ -146,13 +148,7 @@ impl Recipe {
 
     /// Takes over the sizes of a base that training starts from, so that the stored recipe tells the truth.
     pub fn adopt(&mut self, base: &Config) {
-        let m = &mut self.model;
-        (m.hidden_size, m.intermediate_size) = (base.hidden_size, base.intermediate_size);
-        (m.num_hidden_layers, m.num_attention_heads) = (base.num_hidden_layers, base.num_attention_heads);
-        m.max_position_embeddings = base.max_position_embeddings;
-        (m.global_attn_every_n_layers, m.local_attention) = (base.global_attn_every_n_layers, base.local_attention);
-        (m.global_rope_theta, m.local_rope_theta) = (base.global_rope_theta, base.local_rope_theta);
-        m.norm_eps = base.norm_eps;
+        self.model.adopt(base);
     }
 
     /// The recipe as TOML text.
@@ -171,6 +167,7 @@ impl TrainingRecipe {
             eps: self.eps,
             max_grad_norm: self.max_grad_norm,
             layer_decay: self.layer_decay,
+            precision: self.precision,
         }
     }
 
@@ -186,6 +183,17 @@ impl TrainingRecipe {
 }
 
 impl ModelRecipe {
+    /// Takes over the sizes of a base.
+    pub fn adopt(&mut self, base: &Config) {
+        (self.hidden_size, self.intermediate_size) = (base.hidden_size, base.intermediate_size);
+        (self.num_hidden_layers, self.num_attention_heads) = (base.num_hidden_layers, base.num_attention_heads);
+        self.max_position_embeddings = base.max_position_embeddings;
+        (self.global_attn_every_n_layers, self.local_attention) =
+            (base.global_attn_every_n_layers, base.local_attention);
+        (self.global_rope_theta, self.local_rope_theta) = (base.global_rope_theta, base.local_rope_theta);
+        self.norm_eps = base.norm_eps;
+    }
+
     /// The encoder for a tokenizer of this size.
     pub fn encoder(&self, vocab_size: usize) -> Config {
         Config {

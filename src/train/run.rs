@@ -316,6 +316,16 @@ fn rounded(weights: &Weights, dtype: DType) -> Result<Weights> {
     Ok(Weights(weights.0.iter().map(round).collect::<Result<_>>()?))
 }
 
+/// Adds names and values of weights to a hash.
+pub fn hash_weights(hash: &mut Sha256, weights: &Weights) {
+    for (name, tensor) in &weights.0 {
+        hash.update(name);
+        if let Ok(values) = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()) {
+            values.iter().for_each(|v| hash.update(v.to_le_bytes()));
+        }
+    }
+}
+
 /// SHA-256 over everything that decides the result.
 fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> String {
     let mut hash = Sha256::new();
@@ -323,12 +333,7 @@ fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> S
     hash.update(options.schema.to_toml());
     hash.update(options.base.tokenizer.bytes());
     hash.update(format!("{:?}", options.base.lexicon.as_ref().map(|l| l.files())));
-    for (name, tensor) in &options.base.weights.0 {
-        hash.update(name);
-        if let Ok(values) = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>()) {
-            values.iter().for_each(|v| hash.update(v.to_le_bytes()));
-        }
-    }
+    hash_weights(&mut hash, &options.base.weights);
     for (split, examples) in [("train", train), ("dev", dev)] {
         for e in examples {
             hash.update(format!("{split}{:?}{:?}{:?}{:?}", e.text, e.title, e.previous, e.labels));

@@ -1,0 +1,133 @@
+//! The product of two blocks of tiles by AMX-BF16, whose instructions the language has no names for yet.
+
+use super::tile::{BLOCK, SIDE, Tile};
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::sync::OnceLock;
+
+/// Whether the processor has the instructions, the system keeps their registers, and this process may use them: the registers
+/// are large, so Linux wants to be asked first.
+pub fn is_available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| processor_has_them() && system_keeps_registers() && permission_is_given())
+}
+
+fn processor_has_them() -> bool {
+    const BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & BF16_AND_TILE == BF16_AND_TILE
+}
+
+fn system_keeps_registers() -> bool {
+    const OSXSAVE: u32 = 1 << 27;
+    const CONFIGURATION_AND_DATA: u64 = 1 << 17 | 1 << 18;
+    if __cpuid(1).ecx & OSXSAVE == 0 || !is_x86_feature_detected!("xsave") {
+        return false;
+    }
+    // SAFETY: OSXSAVE says that the instruction is there and allowed.
+    let kept = unsafe { _xgetbv(0) };
+    kept & CONFIGURATION_AND_DATA == CONFIGURATION_AND_DATA
+}
+
+/// Asks Linux for the tiles' data, for all threads of the process.
+fn permission_is_given() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const REQUEST_PERMISSION: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let result: isize;
+    // SAFETY: this call of the system reads and writes no memory of ours; it changes rcx and r11, as all do. A kernel that
+    // does not know it answers with an error.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") REQUEST_PERMISSION,
+            in("rsi") TILE_DATA,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// Shape of the eight tile registers, in the order of the instruction that sets it.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    bytes_a_row: [u16; 16],
+    rows: [u8; 16],
+}
+
+/// All eight registers hold 16 rows of 64 bytes.
+static CONFIGURATION: Configuration = Configuration {
+    palette: 1,
+    start_row: 0,
+    reserved: [0; 14],
+    bytes_a_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+};
+
+/// As [`portable::multiply`](super::portable::multiply), the whole block in tile registers.
+///
+/// Panics where the instructions are not [available](is_available).
+pub fn multiply(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], accumulate: bool) {
+    assert!(is_available(), "no AMX-BF16");
+    assert!(a.len() == b.len() && a.len().is_multiple_of(2), "{} and {} tiles", a.len(), b.len());
+    assert!(stride >= BLOCK && out.len() >= (BLOCK - 1) * stride + BLOCK, "a block of {stride} leaves its slice");
+    let row_bytes = stride * size_of::<f32>();
+    let (left, lower) = (out.as_mut_ptr(), out[SIDE * stride..].as_mut_ptr());
+    // SAFETY: the instructions were found above. Read are the configuration (64 bytes) and two tiles (2 KiB) of each operand
+    // as often as there are pairs of tiles; read and written are the 32 rows of 128 bytes of `out` that were checked. The
+    // registers are given back at the end, so nothing is left behind.
+    unsafe {
+        asm!(
+            "ldtilecfg [{configuration}]",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "test {accumulate}, {accumulate}",
+            "jz 2f",
+            "tileloadd tmm0, [{upper} + {row_bytes} * 1]",
+            "tileloadd tmm1, [{upper} + {row_bytes} * 1 + 64]",
+            "tileloadd tmm2, [{lower} + {row_bytes} * 1]",
+            "tileloadd tmm3, [{lower} + {row_bytes} * 1 + 64]",
+            "2:",
+            "test {n}, {n}",
+            "jz 4f",
+            "3:",
+            "tileloadd tmm4, [{a} + {tile_row} * 1]",
+            "tileloadd tmm6, [{b} + {tile_row} * 1]",
+            "tileloadd tmm7, [{b} + {tile_row} * 1 + 1024]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm5, [{a} + {tile_row} * 1 + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a}, 2048",
+            "add {b}, 2048",
+            "dec {n}",
+            "jnz 3b",
+            "4:",
+            "tilestored [{upper} + {row_bytes} * 1], tmm0",
+            "tilestored [{upper} + {row_bytes} * 1 + 64], tmm1",
+            "tilestored [{lower} + {row_bytes} * 1], tmm2",
+            "tilestored [{lower} + {row_bytes} * 1 + 64], tmm3",
+            "tilerelease",
+            configuration = in(reg) &raw const CONFIGURATION,
+            accumulate = in(reg) usize::from(accumulate),
+            upper = in(reg) left,
+            lower = in(reg) lower,
+            row_bytes = in(reg) row_bytes,
+            tile_row = in(reg) size_of::<[u32; SIDE]>(),
+            a = inout(reg) a.as_ptr() => _,
+            b = inout(reg) b.as_ptr() => _,
+            n = inout(reg) a.len() / 2 => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! What one worker keeps while it trains in bf16: the gradients of the weights, summed where they arise, and memory that goes
+//! from one operation, and from one step, to the next.
+
+use super::mode::Precision;
+use candle_core::{Tensor, TensorId};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Sums and memory of one worker.
+#[derive(Default)]
+pub struct Workspace {
+    sums: Mutex<HashMap<TensorId, Vec<f32>>>,
+    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>, // by capacity
+}
+
+impl Workspace {
+    /// One for each of `n` workers if this precision needs it, else none for each.
+    pub fn for_workers(precision: Precision, n: usize) -> Vec<Option<Arc<Workspace>>> {
+        (0..n).map(|_| (precision == Precision::Bf16).then(Arc::default)).collect()
+    }
+
+    /// Memory for `n` numbers, which hold anything.
+    pub fn buffer(&self, n: usize) -> Vec<f32> {
+        let mut free = lock(&self.free);
+        let fitting = free.range_mut(n..=2 * n).find(|(_, buffers)| !buffers.is_empty());
+        let mut buffer = fitting.and_then(|(_, buffers)| buffers.pop()).unwrap_or_else(|| Vec::with_capacity(n));
+        drop(free);
+        buffer.resize(n, 0.0);
+        buffer
+    }
+
+    /// Takes back memory that nobody needs.
+    pub fn recycle(&self, buffer: Vec<f32>) {
+        lock(&self.free).entry(buffer.capacity()).or_default().push(buffer);
+    }
+
+    /// Lets `write` put the gradient of a weight in its place: it is told whether to add to what stands there, or to
+    /// overwrite it.
+    pub fn add<R>(&self, weight: &Tensor, write: impl FnOnce(&mut [f32], bool) -> R) -> R {
+        let mut sums = lock(&self.sums);
+        let accumulate = sums.contains_key(&weight.id());
+        let sum = sums.entry(weight.id()).or_insert_with(|| self.buffer(weight.elem_count()));
+        write(sum, accumulate)
+    }
+
+    /// The sum of a weight's gradients, for which a new sum begins.
+    pub fn take(&self, weight: &Tensor) -> Option<Vec<f32>> {
+        lock(&self.sums).remove(&weight.id())
+    }
+
+    /// Puts a gradient that was computed elsewhere, in memory from [`Workspace::buffer`], to the others of its weight.
+    pub fn put(&self, weight: &Tensor, gradient: Vec<f32>) {
+        match lock(&self.sums).entry(weight.id()) {
+            Entry::Vacant(free) => {
+                free.insert(gradient);
+            }
+            Entry::Occupied(mut sum) => {
+                sum.get_mut().iter_mut().zip(&gradient).for_each(|(s, g)| *s += g);
+                self.recycle(gradient);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn the_first_gradient_is_written_and_the_next_is_added_in_memory_that_returns() {
+        let weight = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
+        let workspace = Workspace::default();
+        workspace.recycle(vec![9.0; 3]);
+        let write = |value: f32| {
+            workspace.add(&weight, |sum, accumulate| {
+                sum.iter_mut().for_each(|s| *s = value + if accumulate { *s } else { 0.0 });
+            })
+        };
+        write(1.0);
+        write(2.0);
+        workspace.put(&weight, vec![0.5; 3]);
+        let sum = workspace.take(&weight).unwrap();
+        assert_eq!(sum, [3.5; 3]);
+        assert!(workspace.take(&weight).is_none());
+        workspace.recycle(sum);
+        assert_eq!(workspace.buffer(2).len(), 2);
+    }
+}
