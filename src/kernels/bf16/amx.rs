@@ -1,6 +1,7 @@
 //! The product of two blocks of tiles by AMX-BF16, whose instructions the language has no names for yet.
 
-use super::tile::{BLOCK, SIDE, Tile};
+use super::portable::check;
+use super::tile::{SIDE, Tile};
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
@@ -69,62 +70,71 @@ static CONFIGURATION: Configuration = Configuration {
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
 
-/// As [`portable::multiply`](super::portable::multiply), the whole block in tile registers.
+/// As [`portable::multiply`](super::portable::multiply), a whole block in tile registers.
 ///
 /// Panics where the instructions are not [available](is_available).
 pub fn multiply(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], accumulate: bool) {
     assert!(is_available(), "no AMX-BF16");
-    assert!(a.len() == b.len() && a.len().is_multiple_of(2), "{} and {} tiles", a.len(), b.len());
-    assert!(stride >= BLOCK && out.len() >= (BLOCK - 1) * stride + BLOCK, "a block of {stride} leaves its slice");
+    check(out, stride, a, b);
+    if b.is_empty() {
+        return;
+    }
     let row_bytes = stride * size_of::<f32>();
-    let (left, lower) = (out.as_mut_ptr(), out[SIDE * stride..].as_mut_ptr());
-    // SAFETY: the instructions were found above. Read are the configuration (64 bytes) and two tiles (2 KiB) of each operand
-    // as often as there are pairs of tiles; read and written are the 32 rows of 128 bytes of `out` that were checked. The
-    // registers are given back at the end, so nothing is left behind.
+    let (upper, lower) = (out.as_mut_ptr(), out[SIDE * stride..].as_mut_ptr());
+    // SAFETY: the instructions were found above. Read are the configuration (64 bytes) and, for each block of b, all tiles of
+    // a and of that block, two (2 KiB) of each at a time; read and written are the 32 rows of 128 bytes for each block that
+    // `check` found in `out`. The registers are given back at the end, so nothing is left behind.
     unsafe {
         asm!(
-            "ldtilecfg [{configuration}]",
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "test {accumulate}, {accumulate}",
-            "jz 2f",
+            "ldtilecfg [{at}]",
+            "2:",
+            "mov {at}, {a}",
+            "mov {left}, {pairs}",
+            "test {accumulate:e}, {accumulate:e}",
+            "jz 3f",
             "tileloadd tmm0, [{upper} + {row_bytes} * 1]",
             "tileloadd tmm1, [{upper} + {row_bytes} * 1 + 64]",
             "tileloadd tmm2, [{lower} + {row_bytes} * 1]",
             "tileloadd tmm3, [{lower} + {row_bytes} * 1 + 64]",
-            "2:",
-            "test {n}, {n}",
-            "jz 4f",
+            "jmp 4f",
             "3:",
-            "tileloadd tmm4, [{a} + {tile_row} * 1]",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "4:",
+            "tileloadd tmm4, [{at} + {tile_row} * 1]",
             "tileloadd tmm6, [{b} + {tile_row} * 1]",
             "tileloadd tmm7, [{b} + {tile_row} * 1 + 1024]",
             "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{a} + {tile_row} * 1 + 1024]",
+            "tileloadd tmm5, [{at} + {tile_row} * 1 + 1024]",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {a}, 2048",
+            "add {at}, 2048",
             "add {b}, 2048",
-            "dec {n}",
-            "jnz 3b",
-            "4:",
+            "dec {left}",
+            "jnz 4b",
             "tilestored [{upper} + {row_bytes} * 1], tmm0",
             "tilestored [{upper} + {row_bytes} * 1 + 64], tmm1",
             "tilestored [{lower} + {row_bytes} * 1], tmm2",
             "tilestored [{lower} + {row_bytes} * 1 + 64], tmm3",
+            "add {upper}, 128",
+            "add {lower}, 128",
+            "dec {blocks}",
+            "jnz 2b",
             "tilerelease",
-            configuration = in(reg) &raw const CONFIGURATION,
-            accumulate = in(reg) usize::from(accumulate),
-            upper = in(reg) left,
-            lower = in(reg) lower,
+            at = inout(reg) &raw const CONFIGURATION => _,
+            left = out(reg) _,
+            accumulate = in(reg) u32::from(accumulate),
+            upper = inout(reg) upper => _,
+            lower = inout(reg) lower => _,
             row_bytes = in(reg) row_bytes,
             tile_row = in(reg) size_of::<[u32; SIDE]>(),
-            a = inout(reg) a.as_ptr() => _,
+            a = in(reg) a.as_ptr(),
             b = inout(reg) b.as_ptr() => _,
-            n = inout(reg) a.len() / 2 => _,
+            pairs = in(reg) a.len() / 2,
+            blocks = inout(reg) b.len() / a.len() => _,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),

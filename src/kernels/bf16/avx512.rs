@@ -1,6 +1,7 @@
 //! Tiles by AVX512-BF16: laying them out, and the product of two blocks of them.
 
-use super::tile::{BLOCK, DEPTH, Order, SIDE, Source, Tile};
+use super::portable::check;
+use super::tile::{BLOCK, DEPTH, Order, SIDE, Source, Tile, place};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -16,18 +17,21 @@ pub fn is_available() -> bool {
 /// Panics where the instructions are not [available](is_available).
 pub fn multiply(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], accumulate: bool) {
     assert!(is_available(), "no AVX512-BF16");
-    assert!(a.len() == b.len() && a.len().is_multiple_of(2), "{} and {} tiles", a.len(), b.len());
-    assert!(stride >= BLOCK && out.len() >= (BLOCK - 1) * stride + BLOCK, "a block of {stride} leaves its slice");
-    for rows in 0..BLOCK / 8 {
-        // SAFETY: the instructions were found above; eight rows of 32 values from `rows * 8 * stride` lie within `out`.
-        unsafe { multiply_rows(&mut out[rows * 8 * stride..], stride, a, b, rows, accumulate) };
+    check(out, stride, a, b);
+    for (j, b) in b.chunks_exact(a.len()).enumerate() {
+        for rows in 0..BLOCK / 8 {
+            let out = &mut out[rows * 8 * stride + j * BLOCK..];
+            // SAFETY: the instructions were found above; eight rows of 32 values from there lie within `out`.
+            unsafe { multiply_rows(out, stride, a, b, rows, accumulate) };
+        }
     }
 }
 
 /// Eight rows of the output, from `8 * rows`.
 ///
 /// # Safety
-/// `out` holds eight rows of 32 values, `stride` apart; a and b have the same, even number of tiles.
+/// `out` holds eight rows of 32 values, `stride` apart; a and b have the same, even number of tiles; the processor has the
+/// instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn multiply_rows(out: &mut [f32], stride: usize, a: &[Tile], b: &[Tile], rows: usize, accumulate: bool) {
     let mut sums = [[_mm512_setzero_ps(); 2]; 8];
@@ -101,8 +105,17 @@ unsafe fn pack_tiles(
     steps: &Range<usize>,
     order: Order,
 ) {
-    for (t, tile) in tiles.iter_mut().enumerate() {
-        let (line, step) = (lines.start + t % 2 * SIDE, steps.start + t / 2 * DEPTH);
+    let (panel, n) = (2 * steps.len().div_ceil(DEPTH), tiles.len());
+    for i in 0..n {
+        // Steps that lie apart are read by all lines before the next ones are: memory likes to be read in its own order.
+        let t = if source.step_stride == 1 {
+            i
+        } else {
+            let (depth, line) = (i / (n / panel * 2), i % (n / panel * 2));
+            line / 2 * panel + 2 * depth + line % 2
+        };
+        let tile = &mut tiles[t];
+        let (line, step) = place(t, lines, steps);
         let n_lines = SIDE.min(lines.end.saturating_sub(line));
         let n_steps = DEPTH.min(steps.end.saturating_sub(step));
         if n_lines == 0 || n_steps == 0 {

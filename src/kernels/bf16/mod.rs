@@ -113,6 +113,8 @@ pub fn matmul_by(
         (0..m).for_each(|i| out[ov.offset + i * ov.row_stride..][..n].fill(0.0));
     }
     let (rows, columns) = (Source::rows(a, av), Source::columns(b, bv));
+    // Rows whose values lie side by side are best used while they are in the first cache. Others are read many at a time.
+    let chunk = if rows.step_stride == 1 { BLOCK } else { MAX_COLUMNS };
     SCRATCH.with_borrow_mut(|(a_tiles, b_tiles)| {
         for first_column in (0..n).step_by(MAX_COLUMNS) {
             let n = MAX_COLUMNS.min(n - first_column);
@@ -121,17 +123,16 @@ pub fn matmul_by(
                 let depth = depth..k.min(depth + MAX_DEPTH);
                 let panel = 2 * depth.len().div_ceil(DEPTH);
                 b_tiles.resize(panel * n.div_ceil(BLOCK), Tile::ZERO);
-                for (j, tiles) in b_tiles.chunks_exact_mut(panel).enumerate() {
-                    let from = first_column + j * BLOCK;
-                    pack(tiles, &columns, from..(from + BLOCK).min(first_column + n), depth.clone(), Order::ByDepth);
-                }
-                a_tiles.resize(panel, Tile::ZERO);
-                for i in (0..m).step_by(BLOCK) {
-                    let row_range = i..m.min(i + BLOCK);
-                    pack(a_tiles, &rows, row_range.clone(), depth.clone(), Order::ByRow);
-                    let at = ov.offset + i * ov.row_stride + first_column;
-                    let target = Target { stride: ov.row_stride, rows: row_range.len(), columns: n };
-                    target.multiply(instructions, &mut out[at..], a_tiles, b_tiles, accumulate);
+                pack(b_tiles, &columns, first_column..first_column + n, depth.clone(), Order::ByDepth);
+                for first_row in (0..m).step_by(chunk) {
+                    let chunk = first_row..m.min(first_row + chunk);
+                    a_tiles.resize(panel * chunk.len().div_ceil(BLOCK), Tile::ZERO);
+                    pack(a_tiles, &rows, chunk.clone(), depth.clone(), Order::ByRow);
+                    for (i, a) in chunk.step_by(BLOCK).zip(a_tiles.chunks_exact(panel)) {
+                        let target = Target { stride: ov.row_stride, rows: BLOCK.min(m - i), columns: n };
+                        let at = ov.offset + i * ov.row_stride + first_column;
+                        target.multiply(instructions, &mut out[at..], a, b_tiles, accumulate);
+                    }
                 }
             }
         }
@@ -148,14 +149,14 @@ struct Target {
 impl Target {
     /// One block of rows times all blocks of columns.
     fn multiply(&self, by: Instructions, out: &mut [f32], a: &[Tile], b: &[Tile], accumulate: bool) {
-        for (j, b) in b.chunks_exact(a.len()).enumerate() {
-            let first = j * BLOCK;
-            let columns = BLOCK.min(self.columns - first);
-            let out = &mut out[first..];
-            if self.rows == BLOCK && columns == BLOCK {
-                by.multiply(out, self.stride, a, b, accumulate);
-                continue;
-            }
+        let whole = if self.rows == BLOCK { self.columns / BLOCK } else { 0 };
+        let (inner, edge) = b.split_at(whole * a.len());
+        if whole > 0 {
+            by.multiply(out, self.stride, a, inner, accumulate);
+        }
+        for (j, b) in (whole..).zip(edge.chunks_exact(a.len())) {
+            let columns = BLOCK.min(self.columns - j * BLOCK);
+            let out = &mut out[j * BLOCK..];
             // The edge of the output: by way of a whole block.
             let mut whole = [0.0; BLOCK * BLOCK];
             let rows =

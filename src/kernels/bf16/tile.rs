@@ -55,16 +55,18 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Rounds up to [`BLOCK`] lines over some steps into tiles: of each [`DEPTH`] steps first the tile of the first 16 lines, then
-/// that of the others. What lies beyond lines and steps is zero. `tiles` must hold `2 * ⌈steps / DEPTH⌉`.
+/// Rounds lines over some steps into tiles, block of lines after block: in each, of each [`DEPTH`] steps first the tile of 16
+/// lines, then that of the other 16. What lies beyond lines and steps is zero. `tiles` must hold
+/// `2 * ⌈steps / DEPTH⌉ * ⌈lines / BLOCK⌉`.
 pub fn pack(tiles: &mut [Tile], source: &Source<'_>, lines: Range<usize>, steps: Range<usize>, order: Order) {
-    assert!(lines.len() <= BLOCK && tiles.len() == 2 * steps.len().div_ceil(DEPTH), "tiles for {lines:?} by {steps:?}");
+    let n_tiles = 2 * steps.len().div_ceil(DEPTH) * lines.len().div_ceil(BLOCK);
+    assert_eq!(tiles.len(), n_tiles, "tiles for {lines:?} by {steps:?}");
     #[cfg(target_arch = "x86_64")]
     if super::avx512::is_available() && super::avx512::pack(tiles, source, &lines, &steps, order) {
         return;
     }
     for (t, tile) in tiles.iter_mut().enumerate() {
-        let (first_line, first_step) = (lines.start + t % 2 * SIDE, steps.start + t / 2 * DEPTH);
+        let (first_line, first_step) = place(t, &lines, &steps);
         let at = |line: usize, step: usize| -> u32 {
             if line >= lines.end || step >= steps.end {
                 return 0;
@@ -79,6 +81,12 @@ pub fn pack(tiles: &mut [Tile], source: &Source<'_>, lines: Range<usize>, steps:
             }
         }
     }
+}
+
+/// First line and first step of tile `t`.
+pub fn place(t: usize, lines: &Range<usize>, steps: &Range<usize>) -> (usize, usize) {
+    let panel = 2 * steps.len().div_ceil(DEPTH);
+    (lines.start + t / panel * BLOCK + t % 2 * SIDE, steps.start + t % panel / 2 * DEPTH)
 }
 
 /// The bits of the nearest bf16, the even one of two.
