@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Place, Result};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Name of the file that lists the types.
@@ -19,9 +19,6 @@ pub struct TermType {
     /// Names of somebody or something: of two, one inside the other, only the longer counts.
     #[serde(default)]
     pub is_name: bool,
-    /// Looked for in texts of every language: names that are written alike.
-    #[serde(default)]
-    pub every_language: bool,
 }
 
 /// One way to write a term.
@@ -29,7 +26,6 @@ pub struct TermType {
 pub(super) struct Term {
     pub text: String,
     pub term_type: usize,
-    pub language: String,
     pub file: String,
 }
 
@@ -97,29 +93,39 @@ impl LexiconFiles {
         Ok(())
     }
 
-    pub(super) fn parse(&self, folder: &Path) -> Result<(Vec<TermType>, Vec<Term>)> {
-        let types: TypesFile = toml(self.0.get(TYPES).map_or("", String::as_str), &folder.join(TYPES))?;
-        let types = types.types;
+    pub(super) fn types(&self, folder: &Path) -> Result<Vec<TermType>> {
+        let file: TypesFile = toml(self.0.get(TYPES).map_or("", String::as_str), &folder.join(TYPES))?;
+        Ok(file.types)
+    }
+
+    /// The languages of the files, each once.
+    pub(super) fn languages(&self) -> BTreeSet<String> {
+        self.0.keys().filter(|name| *name != TYPES).map(|name| language_of(name).to_string()).collect()
+    }
+
+    /// All terms of a language.
+    pub(super) fn terms(&self, language: &str, types: &[TermType], folder: &Path) -> Result<Vec<Term>> {
         let mut terms = Vec::new();
-        for (file, text) in self.0.iter().filter(|(name, _)| name.as_str() != TYPES) {
+        for (file, text) in self.0.iter().filter(|(name, _)| *name != TYPES && language_of(name) == language) {
             let path = folder.join(file);
             let parsed: TermsFile = toml(text, &path)?;
-            let language = file.trim_end_matches(".toml").rsplit('.').next().unwrap_or("und").to_string();
             for (name, texts) in parsed.terms {
                 let Some(term_type) = types.iter().position(|t| t.name == name) else {
                     let known: Vec<&str> = types.iter().map(|t| t.name.as_str()).collect();
                     let found = format!("terms of an unknown type \"{name}\"");
                     return Err(Error::bad(Place::file(&path), found, format!("one of {}", known.join(", "))));
                 };
-                for text in texts {
-                    for text in alternatives(&text) {
-                        terms.push(Term { text, term_type, language: language.clone(), file: file.clone() });
-                    }
-                }
+                let texts = texts.iter().flat_map(|text| alternatives(text));
+                terms.extend(texts.map(|text| Term { text, term_type, file: file.clone() }));
             }
         }
-        Ok((types, terms))
+        Ok(terms)
     }
+}
+
+/// `ar` of `ar.toml` and of `mine.ar.toml`.
+fn language_of(file: &str) -> &str {
+    file.trim_end_matches(".toml").rsplit('.').next().unwrap_or("und")
 }
 
 fn toml<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T> {
@@ -153,7 +159,8 @@ mod tests {
         let types = "[[type]]\nname = \"weapon\"\ndefinition = \"x\"\n";
         let files = [("types.toml", types), ("en.toml", "[terms]\nweapons = [\"rocket\"]\n")];
         let files = LexiconFiles(files.into_iter().map(|(n, t)| (n.into(), t.into())).collect());
-        let message = files.parse(Path::new("lexicon")).unwrap_err().to_string();
+        let types = files.types(Path::new("lexicon")).unwrap();
+        let message = files.terms("en", &types, Path::new("lexicon")).unwrap_err().to_string();
         assert_eq!(message, "lexicon/en.toml: terms of an unknown type \"weapons\"; expected one of weapon");
     }
 }

@@ -11,7 +11,10 @@ mod words;
 use crate::article::Span;
 use crate::error::{Error, Place, Result};
 use phrases::Phrases;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
+use words::words;
 
 pub use file::{LexiconFiles, TermType};
 
@@ -30,13 +33,14 @@ pub struct TermMatch {
 /// Typed terms, ready to be searched for.
 pub struct Lexicon {
     types: Vec<TermType>,
-    phrases: Phrases,
+    // By language; built when the first text of the language comes, because tens of thousands of terms take a while.
+    phrases: BTreeMap<String, OnceLock<Phrases>>,
     files: LexiconFiles,
 }
 
 impl std::fmt::Debug for Lexicon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lexicon").field("n_types", &self.types.len()).field("n_terms", &self.phrases.len()).finish()
+        f.debug_struct("Lexicon").field("n_types", &self.types.len()).field("languages", &self.phrases.keys()).finish()
     }
 }
 
@@ -46,32 +50,46 @@ impl Lexicon {
     /// # Errors
     /// Broken TOML, an unknown type, a term without letters, a stem that would match nearly everything.
     pub fn new(files: LexiconFiles, path: &Path) -> Result<Lexicon> {
-        let (types, terms) = files.parse(path)?;
+        let lexicon = Lexicon::unchecked(files, path)?;
+        for (language, phrases) in &lexicon.phrases {
+            let built = lexicon.build(language, path)?;
+            phrases.get_or_init(|| built);
+        }
+        Ok(lexicon)
+    }
+
+    fn unchecked(files: LexiconFiles, path: &Path) -> Result<Lexicon> {
+        let types = files.types(path)?;
         if types.len() > MAX_TYPES {
             let found = format!("{} types", types.len());
             return Err(Error::bad(Place::file(path), found, format!("at most {MAX_TYPES}")));
         }
+        let phrases = files.languages().into_iter().map(|language| (language, OnceLock::new())).collect();
+        Ok(Lexicon { types, phrases, files })
+    }
+
+    fn build(&self, language: &str, path: &Path) -> Result<Phrases> {
         let mut phrases = Phrases::default();
-        for term in &terms {
-            let anywhere = types[term.term_type].every_language;
-            phrases.add(term, anywhere).map_err(|fault| {
-                let found = format!("\"{}\" among the terms of {} ({fault})", term.text, types[term.term_type].name);
+        for term in self.files.terms(language, &self.types, path)? {
+            phrases.add(&term).map_err(|fault| {
+                let found =
+                    format!("\"{}\" among the terms of {} ({fault})", term.text, self.types[term.term_type].name);
                 Error::bad(
                     Place::file(path.join(&term.file)),
                     found,
-                    "words; * only at the end of three letters or more",
+                    "words; * only at the end of a word, three letters in all",
                 )
             })?;
         }
-        Ok(Lexicon { types, phrases, files })
+        Ok(phrases)
     }
 
     /// The lexicon of labels/lexicon, compiled in.
     ///
     /// # Errors
-    /// Never in a release: a test parses the files.
+    /// Never in a release: a test builds it for every language.
     pub fn shipped() -> Result<Lexicon> {
-        Lexicon::new(LexiconFiles::shipped(), Path::new("labels/lexicon"))
+        Lexicon::unchecked(LexiconFiles::shipped(), Path::new("labels/lexicon"))
     }
 
     /// The files it was made from, to be stored with a model.
@@ -84,16 +102,24 @@ impl Lexicon {
         &self.types
     }
 
-    /// Number of terms, each alternative counted.
-    pub fn n_terms(&self) -> usize {
-        self.phrases.len()
+    /// The languages that it has terms of, as ISO 639 codes.
+    pub fn languages(&self) -> impl Iterator<Item = &str> {
+        self.phrases.keys().map(String::as_str)
     }
 
-    /// The terms in a text, by start. `language` is an ISO 639 code or `und` (all languages): it decides which file's terms are
-    /// looked for; types of names are looked for in all. Matches may overlap, but one inside a longer one of its type does not
-    /// count, nor does a name inside a longer name.
+    /// The terms in a text, by start. `language` is an ISO 639 code and decides which terms are looked for; of another language,
+    /// or `und`, all are. Matches may overlap, but one inside a longer one of its type does not count, nor does a name inside a
+    /// longer name.
     pub fn find(&self, text: &str, language: &str) -> Vec<TermMatch> {
-        let mut matches = self.phrases.find(text, language);
+        let words = words(text);
+        let in_language = |(language, phrases): (&str, &OnceLock<Phrases>)| {
+            let build = || self.build(language, Path::new("labels/lexicon")).expect("the shipped terms are tested");
+            phrases.get_or_init(build).find(&words, language)
+        };
+        let mut matches = match self.phrases.get_key_value(language) {
+            Some((language, phrases)) => in_language((language, phrases)),
+            None => self.phrases.iter().flat_map(|(language, phrases)| in_language((language, phrases))).collect(),
+        };
         let is_name = |m: &TermMatch| self.types[m.term_type].is_name;
         let all = matches.clone();
         let hides = |longer: &TermMatch, m: &TermMatch| {

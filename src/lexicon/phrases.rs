@@ -19,47 +19,28 @@ const MIN_CHARS_BEFORE_ENDING: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Phrases {
     nodes: Vec<Node>,
-    languages: Vec<String>,
-    n_terms: usize,
 }
 
 #[derive(Debug, Default)]
 struct Node {
-    whole: HashMap<Box<str>, usize>,
-    stems: HashMap<Box<str>, usize>,
+    whole: HashMap<Box<str>, u32>,
+    stems: HashMap<Box<str>, u32>,
     ends: Vec<End>,
 }
 
 /// A term ends here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct End {
-    term_type: usize,
-    /// Bits of the languages in whose texts it is looked for.
-    languages: u32,
+    term_type: u8,
     /// Only in capitals: an acronym.
     capitals: bool,
 }
 
 impl Phrases {
-    /// Number of terms.
-    pub fn len(&self) -> usize {
-        self.n_terms
-    }
-
     /// Adds a term; the error says what is wrong with it.
-    pub fn add(&mut self, term: &Term, every_language: bool) -> Result<(), String> {
+    pub fn add(&mut self, term: &Term) -> Result<(), String> {
         if self.nodes.is_empty() {
             self.nodes.push(Node::default());
-        }
-        let language = match self.languages.iter().position(|l| *l == term.language) {
-            Some(i) => i,
-            None => {
-                self.languages.push(term.language.clone());
-                self.languages.len() - 1
-            }
-        };
-        if language >= 32 {
-            return Err("more than 32 languages".into());
         }
         let mut at = 0;
         let (mut n_words, mut n_chars, mut any_stem) = (0, 0, false);
@@ -74,8 +55,8 @@ impl Phrases {
                 n_chars += word.folded.chars().count();
                 any_stem |= stem;
                 n_words += 1;
-                let next = self.nodes.len();
-                let node = &mut self.nodes[at];
+                let next = self.nodes.len() as u32;
+                let node = &mut self.nodes[at as usize];
                 let map = if stem { &mut node.stems } else { &mut node.whole };
                 at = *map.entry(word.folded.as_str().into()).or_insert(next);
                 if at == next {
@@ -91,24 +72,22 @@ impl Phrases {
         }
         let has = |f: fn(char) -> bool| term.text.chars().any(f);
         let end = End {
-            term_type: term.term_type,
-            languages: if every_language { u32::MAX } else { 1 << language },
+            term_type: term.term_type as u8,
             capitals: n_words == 1 && has(char::is_uppercase) && !has(char::is_lowercase),
         };
-        self.n_terms += 1;
-        if !self.nodes[at].ends.contains(&end) {
-            self.nodes[at].ends.push(end);
+        let ends = &mut self.nodes[at as usize].ends;
+        if !ends.contains(&end) {
+            ends.push(end);
         }
         Ok(())
     }
 
-    /// Every term in the text, in no particular order.
-    pub fn find(&self, text: &str, language: &str) -> Vec<TermMatch> {
-        let bit = self.languages.iter().position(|l| l == language).map_or(u32::MAX, |i| 1 << i);
-        let walk = Walk { phrases: self, words: words(text), bit, language };
+    /// Every term in a text of these words, in no particular order.
+    pub fn find(&self, words: &[Word], language: &str) -> Vec<TermMatch> {
+        let walk = Walk { phrases: self, words, language };
         let mut matches = Vec::new();
         if !self.nodes.is_empty() {
-            (0..walk.words.len()).for_each(|i| walk.from(0, i, i, &mut matches));
+            (0..words.len()).for_each(|i| walk.from(0, i, i, &mut matches));
         }
         matches
     }
@@ -116,19 +95,18 @@ impl Phrases {
 
 struct Walk<'p> {
     phrases: &'p Phrases,
-    words: Vec<Word>,
-    bit: u32,
+    words: &'p [Word],
     language: &'p str,
 }
 
 impl Walk<'_> {
     /// Goes on at `node` with word `i` of a phrase that began with word `first`.
-    fn from(&self, node: usize, first: usize, i: usize, matches: &mut Vec<TermMatch>) {
+    fn from(&self, node: u32, first: usize, i: usize, matches: &mut Vec<TermMatch>) {
         let Some(word) = self.words.get(i) else { return };
         if i > first && word.after_stop {
             return;
         }
-        let node = &self.phrases.nodes[node];
+        let node = &self.phrases.nodes[node as usize];
         for form in forms(&word.folded) {
             if let Some(next) = node.whole.get(form) {
                 self.reached(*next, first, i, matches);
@@ -148,11 +126,11 @@ impl Walk<'_> {
         }
     }
 
-    fn reached(&self, node: usize, first: usize, i: usize, matches: &mut Vec<TermMatch>) {
+    fn reached(&self, node: u32, first: usize, i: usize, matches: &mut Vec<TermMatch>) {
         let span = Span { start: self.words[first].span.start, end: self.words[i].span.end };
-        for end in &self.phrases.nodes[node].ends {
-            if end.languages & self.bit != 0 && (!end.capitals || self.words[first].capitals) {
-                matches.push(TermMatch { span, term_type: end.term_type });
+        for end in &self.phrases.nodes[node as usize].ends {
+            if !end.capitals || self.words[first].capitals {
+                matches.push(TermMatch { span, term_type: usize::from(end.term_type) });
             }
         }
         self.from(node, first, i + 1, matches);
@@ -183,17 +161,12 @@ fn forms(word: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
-    fn phrases(terms: &[(&str, &str)]) -> Phrases {
+    fn found<'t>(terms: &[&str], text: &'t str, language: &str) -> Vec<&'t str> {
         let mut phrases = Phrases::default();
-        for (i, (text, language)) in terms.iter().enumerate() {
-            let term = Term { text: (*text).into(), term_type: i, language: (*language).into(), file: "x".into() };
-            phrases.add(&term, false).unwrap();
+        for (term_type, text) in terms.iter().enumerate() {
+            phrases.add(&Term { text: (*text).into(), term_type, file: "x".into() }).unwrap();
         }
-        phrases
-    }
-
-    fn found<'t>(terms: &[(&str, &str)], text: &'t str, language: &str) -> Vec<&'t str> {
-        let mut matches = phrases(terms).find(text, language);
+        let mut matches = phrases.find(&words(text), language);
         matches.sort_by_key(|m| (m.span.start, m.span.end));
         matches.dedup();
         matches.iter().map(|m| m.span.of(text)).collect()
@@ -201,32 +174,30 @@ mod tests {
 
     #[test]
     fn arabic_words_carry_proclitics_and_spellings_vary() {
-        let terms = [("هجوم", "ar"), ("تنظيم الدولة", "ar"), ("استهدف*", "ar")];
+        let terms = ["هجوم", "تنظيم الدولة", "استهدف*"];
         assert_eq!(found(&terms, "وبالهجومِ على تنظيم الدَّولة", "ar"), ["وبالهجومِ", "تنظيم الدَّولة"]);
         assert_eq!(found(&terms, "إستهدفتهم للهجوم", "ar"), ["إستهدفتهم", "للهجوم"]);
         assert!(found(&terms, "التهجم", "ar").is_empty());
     }
 
     #[test]
-    fn endings_of_turkish_and_kurdish_are_known_and_foreign_terms_are_not_looked_for() {
-        assert_eq!(found(&[("saldırı", "tr")], "Saldırıların ardından", "tr"), ["Saldırıların"]);
-        assert_eq!(found(&[("DEAŞ", "tr")], "DEAŞ'ın üyesi", "tr"), ["DEAŞ"]);
-        assert!(found(&[("saldırı", "tr"), ("attack", "en")], "saldırı", "en").is_empty());
-        assert_eq!(found(&[("saldırı", "tr")], "saldırı", "und"), ["saldırı"]);
+    fn endings_of_turkish_and_kurdish_are_known() {
+        assert_eq!(found(&["saldırı"], "Saldırıların ardından", "tr"), ["Saldırıların"]);
+        assert_eq!(found(&["DEAŞ"], "DEAŞ'ın üyesi", "tr"), ["DEAŞ"]);
     }
 
     #[test]
     fn a_phrase_does_not_cross_a_stop_and_an_acronym_stands_in_capitals() {
-        let terms = [("open* fire", "en"), ("IS", "en")];
+        let terms = ["open* fire", "IS"];
         assert_eq!(found(&terms, "They opened fire. It is IS.", "en"), ["opened fire", "IS"]);
         assert!(found(&terms, "It opened. Fire spread.", "en").is_empty());
     }
 
     #[test]
     fn a_bad_term_is_refused() {
-        let term = |text: &str| Term { text: text.into(), term_type: 0, language: "en".into(), file: "x".into() };
+        let term = |text: &str| Term { text: text.into(), term_type: 0, file: "x".into() };
         for text in ["ab*", "a*b", "…", ""] {
-            assert!(Phrases::default().add(&term(text), false).is_err(), "{text}");
+            assert!(Phrases::default().add(&term(text)).is_err(), "{text}");
         }
     }
 }
