@@ -71,6 +71,7 @@ fn rate(
         ids: (0..BATCH.1).map(|_| (splitmix64(state) % tokenizer.vocab_size() as u64) as u32).collect(),
         types: vec![0; BATCH.1],
         sentence_tokens: BATCH.1,
+        lexicon: Vec::new(),
         truncated: false,
     };
     let mut start = (Instant::now(), processor_seconds());

@@ -57,10 +57,13 @@ fn model() -> &'static Path {
     let folder = MODEL.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         let labels = seeds();
-        let done = rasid(folder.path(), &["train", "--labels", labels.to_str().unwrap(), "--output", "tiny"])
-            .args(TINY)
-            .output()
-            .unwrap();
+        let done = rasid(
+            folder.path(),
+            &["train", "--base", "none", "--labels", labels.to_str().unwrap(), "--output", "tiny"],
+        )
+        .args(TINY)
+        .output()
+        .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         folder
     });
@@ -487,7 +490,7 @@ fn a_write_that_fails_half_way_leaves_nothing_half_written() {
         assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{format}");
         assert_eq!(told.stderr, "error: could not write out: File too large (os error 27)\n", "{format}");
     }
-    let train = ["train", "--quiet", "--labels", labels.to_str().unwrap(), "--output", "m"];
+    let train = ["train", "--quiet", "--base", "none", "--labels", labels.to_str().unwrap(), "--output", "m"];
     let told = limited(&[&train[..], &TINY].concat());
     assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""));
     assert!(told.stderr.starts_with("error: could not write m.training/checkpoint."), "{}", told.stderr);
@@ -565,7 +568,9 @@ fn training_refuses_before_it_begins_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("labels.jsonl"), labels).unwrap();
         fs::write(folder.path().join("recipe.toml"), "[training]\nepoch = 3\n").unwrap();
-        let told = run(folder.path(), &[&["train", "--labels", "labels.jsonl", "--output", "m"], more, &TINY].concat());
+        let base: &[&str] = if more.contains(&"--base") { &[] } else { &["--base", "none"] };
+        let told =
+            run(folder.path(), &[&["train", "--labels", "labels.jsonl", "--output", "m"], base, more, &TINY].concat());
         assert_eq!((told.code, told.stdout.as_str()), (Some(2), ""), "{message}\n{}", told.stderr);
         assert!(told.stderr.starts_with("error: ") && told.stderr.contains(message), "{message}\n{}", told.stderr);
         assert_eq!(names(folder.path()), ["labels.jsonl", "recipe.toml"], "{message}");
@@ -576,7 +581,9 @@ fn training_refuses_before_it_begins_and_leaves_nothing() {
 fn a_model_that_is_there_is_replaced_only_if_asked() {
     let folder = tempfile::tempdir().unwrap();
     let labels = seeds();
-    let train = [&["train", "--quiet", "--labels", labels.to_str().unwrap(), "--output", "m"], &TINY[..]].concat();
+    let train =
+        [&["train", "--quiet", "--base", "none", "--labels", labels.to_str().unwrap(), "--output", "m"], &TINY[..]]
+            .concat();
     fs::create_dir(folder.path().join("m")).unwrap();
     fs::write(folder.path().join("m/precious"), "x").unwrap();
     let told = run(folder.path(), &train);
@@ -655,7 +662,7 @@ fn training_goes_on_after_ctrl_c_and_after_kill_9_to_the_same_bytes() {
     let labels = seeds();
     let long = ["--set", "training.epochs=25", "--set", "training.batch_size=4"];
     let train = |output: &str, more: &[&str]| {
-        let command = ["train", "--labels", labels.to_str().unwrap(), "--output", output];
+        let command = ["train", "--base", "none", "--labels", labels.to_str().unwrap(), "--output", output];
         // Of a setting that is given twice the last counts.
         rasid(folder.path(), &[&command, &TINY[..], &long, more].concat())
     };

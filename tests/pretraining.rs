@@ -1,6 +1,7 @@
 //! Pre-training on a handful of lines: it learns, it can be stopped and continued to the byte, and fine-tuning starts from it.
 
 use rasid::error::Error;
+use rasid::model::Weights;
 use rasid::pretrain::PretrainRecipe;
 use rasid::pretrain::corpus::{Corpus, load};
 use rasid::pretrain::masking::Words;
@@ -138,7 +139,7 @@ fn so_it_does_in_bf16_with_nearly_the_same_losses() {
 #[test]
 fn a_cache_file_that_is_cut_off_or_foreign_is_written_anew() {
     let dir = tempfile::tempdir().unwrap();
-    let (tokenizer, recipe) = (tokenizer(), recipe(1));
+    let (tokenizer, recipe) = (tokenizer(), recipe(1, "f32"));
     let expected = corpus(dir.path(), &tokenizer, &recipe);
     let sources = sources(&[dir.path().join("ar"), dir.path().join("tr")]).unwrap();
     let files = || std::fs::read_dir(dir.path().join("cache")).unwrap().map(|e| e.unwrap().path());
@@ -175,7 +176,7 @@ fn parallel_corpus(folder: &Path, tokenizer: &Tokenizer, share: f64) -> (Corpus,
         std::fs::create_dir_all(folder.join(language)).unwrap();
         std::fs::write(folder.join(language).join(format!("{name}.txt")), text).unwrap();
     }
-    let mut recipe = recipe(1);
+    let mut recipe = recipe(1, "f32");
     (recipe.data.parallel, recipe.data.parallel_share) = (vec!["news".into(), "absent".into()], share);
     let sources = sources(&[folder.to_path_buf()]).unwrap();
     let corpus = load(&sources, tokenizer, &recipe.data, &folder.join("cache")).unwrap();

@@ -126,17 +126,29 @@ fn term_counts(input: &SentenceInput<'_>, kinds: &Kinds) -> Vec<(u64, usize, u32
     terms.chunk_by(|a, b| a == b).map(|same| (same[0].0, same[0].1, same.len() as u32)).collect()
 }
 
-/// Types one by one, two and three in a row, and which comes anywhere before which.
+/// Types one by one, two and three in a row, and which comes anywhere before which; the types of the headline and of the sentence
+/// before, alone and with each type of the sentence: "the group" is often named only there.
 fn lexicon_terms(input: &SentenceInput<'_>, lexicon: &Lexicon, terms: &mut Vec<(u64, usize)>) {
     // Bits shift when a type is put in; names do not.
-    let types: Vec<&str> =
-        lexicon.find(input.text, input.language).iter().map(|m| lexicon.types()[m.term_type].name.as_str()).collect();
+    let types_of = |text: &str| -> Vec<&str> {
+        lexicon.find(text, input.language).iter().map(|m| lexicon.types()[m.term_type].name.as_str()).collect()
+    };
+    let types = types_of(input.text);
     let mut push = |form: &str, parts: &[&str]| {
         let letters = form.chars().chain(parts.iter().flat_map(|part| [' '].into_iter().chain(part.chars())));
         terms.push((hash(LEXICON, letters), LEXICON));
     };
     for n in 1..=3 {
         types.windows(n).for_each(|gram| push("row", gram));
+    }
+    for (form, context) in [("title", input.title), ("previous", input.previous)] {
+        let mut there = context.map_or_else(Vec::new, types_of);
+        there.sort_unstable();
+        there.dedup();
+        for name in there {
+            push(form, &[name]);
+            types.iter().for_each(|own| push(form, &[name, own]));
+        }
     }
     for (i, first) in types.iter().enumerate() {
         types[i + 1..].iter().for_each(|second| push("before", &[first, second]));

@@ -37,8 +37,7 @@ fn found<T>(
 ) -> Result<T> {
     let from_environment = std::env::var_os("RASID_MODEL").filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(named) = asked.map(Path::to_path_buf).or(from_environment) {
-        let by_name = bare_name(&named).filter(|_| !named.exists()).map(places).unwrap_or_default();
-        return folder(by_name.iter().find(|place| is_model(place)).unwrap_or(&named));
+        return folder(&by_name(&named));
     }
     let places = places("default");
     match places.iter().find(|place| is_model(place)) {
@@ -48,6 +47,12 @@ fn found<T>(
             Error::Usage(format!("no model: {error}; looked in {}; name one with --model DIR", looked.join(", ")))
         }),
     }
+}
+
+/// The folder that a folder or a bare name means; a name that is nowhere stays as it is, for the message.
+pub fn by_name(named: &Path) -> PathBuf {
+    let places = bare_name(named).filter(|_| !named.exists()).map(places).unwrap_or_default();
+    places.into_iter().find(|place| is_model(place)).unwrap_or_else(|| named.to_path_buf())
 }
 
 fn is_model(place: &Path) -> bool {

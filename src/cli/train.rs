@@ -1,5 +1,6 @@
 //! `rasid train`: label files in, a model directory out.
 
+use super::model_lookup::by_name;
 use super::say;
 use crate::dataset::{Example, Split, read_examples};
 use crate::error::{Error, Place, Result};
@@ -74,8 +75,8 @@ pub struct Args {
 /// Options that `train` and `cross-validate` share.
 #[derive(Debug, clap::Args)]
 pub struct Network {
-    /// Model directory to start from, or none: a network from nothing
-    #[arg(long, value_name = "DIR", default_value = "none")]
+    /// Model directory to start from, by path or by name in models/, or none: a network from nothing
+    #[arg(long, value_name = "DIR", default_value = "base")]
     base: String,
 
     /// Tokenizer of a network from nothing [default: models/tokenizer/tokenizer.json as compiled in]
@@ -137,7 +138,7 @@ impl Network {
                 return Err(Error::bad(place, "a tokenizer beside --base", "one of the two")
                     .hint("a base keeps its own tokenizer"));
             }
-            from_directory(Path::new(&self.base), &mut recipe, lexicon)?
+            from_directory(&by_name(Path::new(&self.base)), &mut recipe, lexicon)?
         };
         Ok((recipe, base))
     }

@@ -32,9 +32,9 @@ pub fn temperature(logits: &[Vec<f32>], gold: &[Option<usize>]) -> f32 {
     ((low + high) / 2.0).exp() as f32
 }
 
-/// The weight in 0 to 3 and the temperature with which `softmax((network + weight * ngrams) / T)` makes `gold` most likely.
+/// The weight in 0 to 10 and the temperature with which `softmax((network + weight * ngrams) / T)` makes `gold` most likely.
 ///
-/// Tried in steps of .1; without a labelled row (.5, 1).
+/// Tried in steps of .2; without a labelled row (.5, 1).
 pub fn mixture(network: &[Vec<f32>], ngrams: &[Vec<f32>], gold: &[Option<usize>]) -> (f32, f32) {
     if gold.iter().all(Option::is_none) {
         return (0.5, 1.0);
@@ -43,8 +43,8 @@ pub fn mixture(network: &[Vec<f32>], ngrams: &[Vec<f32>], gold: &[Option<usize>]
         let row = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(x, y)| x + weight * y).collect();
         network.iter().zip(ngrams).map(row).collect()
     };
-    let tried = (0..=30).map(|step| {
-        let weight = step as f32 / 10.0;
+    let tried = (0..=50).map(|step| {
+        let weight = step as f32 / 5.0;
         let rows = mixed(weight);
         let t = temperature(&rows, gold);
         let labelled = rows.iter().zip(gold).filter_map(|(row, y)| Some((row, (*y)?)));
