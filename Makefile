@@ -1,12 +1,14 @@
 # The verbs of this repository; `make` alone lists them. CI calls the same.
 
-LABELS  ?= labels/seeds.jsonl labels/written
+LABELS  ?= labels/seeds.jsonl labels/written $(OPEN)
 MODEL   ?= models/default
 RECIPE  ?= models/recipes/default.toml
 # What training starts from: the base pre-trained on CORPORA, else the shipped one, else nothing.
 CORPORA ?=
 # Sources of CORPORA that are not learned from: old novels, a dialect corpus.
 LEAVE_OUT ?= fr/eltec,ckb/cordi,weak
+# With CORPORA, the real sentences of labels/open.tsv with their text.
+OPEN    := $(if $(CORPORA),target/open.jsonl)
 BASE    ?= $(if $(CORPORA),target/base,$(or $(wildcard models/base),none))
 OUTPUT  ?= target/trained
 
@@ -16,7 +18,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 PYTHON    := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint format bench pretrain train evaluate cross-validate notebooks reproduce
+.PHONY: help build test lint format bench pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,25 +44,29 @@ bench: ## measure kernels, and whole articles a second
 pretrain: build ## pre-train a base on CORPORA into target/base; goes on where it was stopped, done at once if it was done
 	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --output target/base --resume
 
-train: build $(if $(CORPORA),pretrain) ## train on LABELS by RECIPE from BASE; writes the model directory OUTPUT
+target/open.jsonl: labels/open.tsv | build
+	$(RASID) labels join $< --corpora $(CORPORA) --output $@
+
+train: build $(OPEN) $(if $(CORPORA),pretrain) ## train on LABELS by RECIPE from BASE; writes the model directory OUTPUT
 	$(RASID) labels check $(LABELS)
 	$(RASID) train --labels $(LABELS) --config $(RECIPE) --base $(BASE) --output $(OUTPUT) $(TRAIN_OPTIONS)
 
-evaluate: build ## score MODEL, tfidf and majority on the test split: the table of the README
+evaluate: build $(OPEN) ## score MODEL and the baselines on the test split: the tables of the README
 	mkdir -p $(SCORES)
-	for model in $(MODEL) tfidf majority; do \
+	for model in $(MODEL) tfidf-lexicon tfidf majority; do \
 	  $(RASID) evaluate --model $$model --labels $(LABELS) --split test --by source,language \
 	    --format json --output $(SCORES)/$$(basename $$model).json || exit 1; \
 	done
-	python3 notebooks/scores.py $(SCORES)/$$(basename $(MODEL)).json $(SCORES)/tfidf.json $(SCORES)/majority.json
+	python3 notebooks/scores.py $(SCORES)/$$(basename $(MODEL)).json $(SCORES)/tfidf-lexicon.json $(SCORES)/tfidf.json $(SCORES)/majority.json
+	$(RASID) evaluate --model $(MODEL) --labels labels/contrast.jsonl --split test
 
 cross-validate: build ## train and score with each of the five real articles held out in turn, over three seeds
 	mkdir -p $(SCORES)
-	for model in transformer tfidf majority; do \
-	  $(RASID) cross-validate --labels labels/seeds.jsonl --extra labels/written --folds leave-one-out --seeds 3 \
+	for model in transformer tfidf-lexicon tfidf majority; do \
+	  $(RASID) cross-validate --labels labels/seeds.jsonl --extra labels/written $(OPEN) --folds leave-one-out --seeds 3 \
 	    --model $$model --config $(RECIPE) --base $(BASE) --format json --output $(SCORES)/folds-$$model.json || exit 1; \
 	done
-	python3 notebooks/scores.py $(SCORES)/folds-transformer.json $(SCORES)/folds-tfidf.json $(SCORES)/folds-majority.json
+	python3 notebooks/scores.py $(SCORES)/folds-transformer.json $(SCORES)/folds-tfidf-lexicon.json $(SCORES)/folds-tfidf.json $(SCORES)/folds-majority.json
 
 notebooks: build $(PYTHON) ## run the notebooks from top to bottom; pages in target/notebooks
 	RASID_MODEL=$(abspath $(MODEL)) $(PYTHON) -m nbconvert --execute --to html --output-dir target/notebooks $(NOTEBOOKS)
@@ -74,3 +80,15 @@ reproduce: ## the whole path: [pre-training on CORPORA,] training, scores on hel
 	$(MAKE) train TRAIN_OPTIONS=--overwrite
 	$(MAKE) evaluate MODEL=$(OUTPUT)
 	$(MAKE) cross-validate
+
+TINY := target/tiny
+reproduce-tiny: build ## the same path in minutes: a tiny base from the labels' text, a tiny model, its scores
+	rm -rf $(TINY)
+	python3 notebooks/text_of_labels.py $(TINY)/corpus labels/written/*.jsonl
+	$(RASID) pretrain --corpus $(TINY)/corpus --output $(TINY)/base --set model.hidden_size=64 --set model.intermediate_size=64 \
+	  --set model.num_hidden_layers=2 --set model.num_attention_heads=2 --set training.steps=60 --set training.batch_tokens=1024 \
+	  --set training.evaluate_every=30 --set data.held_out_lines=10 --set data.parallel_share=0
+	$(RASID) train --labels labels/seeds.jsonl labels/written --base $(TINY)/base --output $(TINY)/model --set training.epochs=2
+	$(RASID) evaluate --model $(TINY)/model --labels labels/seeds.jsonl labels/written --split test \
+	  --fail-under incident.macro_f1=0.6 --fail-under perpetrator.macro_f1=0.5
+	$(RASID) classify --model $(TINY)/model --format jsonl --output $(TINY)/tags.jsonl labels/articles

@@ -1,4 +1,4 @@
-"""What both notebooks need: the `rasid` command, files of labels, colours, tables that read from right to left."""
+"""What the notebooks need: the `rasid` command, files of labels, colours, tables that read from right to left."""
 
 import html
 import json
