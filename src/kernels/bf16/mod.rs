@@ -258,30 +258,4 @@ mod tests {
             }
         }
     }
-
-    /// `cargo test --release rate -- --ignored --nocapture`
-    #[test]
-    #[ignore = "prints rates"]
-    fn rate() {
-        for (name, m, k, n, flags) in [
-            ("Y = X Wᵀ", 2048, 256, 768, [false, true]),
-            ("dX = dY W", 2048, 768, 256, [false, false]),
-            ("dW = dYᵀ X", 768, 2048, 256, [true, false]),
-            ("scores", 100, 64, 100, [false, true]),
-        ] {
-            let (a, b, mut out) = (numbers(m * k, 1.0), numbers(k * n, 2.0), vec![0.0; m * n]);
-            let av = if flags[0] { View::dense(k, m).t() } else { View::dense(m, k) };
-            let bv = if flags[1] { View::dense(n, k).t() } else { View::dense(k, n) };
-            for by in Instructions::available() {
-                let times =
-                    if by == Instructions::Portable { 1 } else { (20_000_000_000 / (2 * m * k * n)).min(10_000) };
-                let start = std::time::Instant::now();
-                for _ in 0..times {
-                    matmul_by(by, (&mut out, View::dense(m, n)), (&a, av), (&b, bv), false);
-                }
-                let rate = (2 * m * k * n * times) as f64 / start.elapsed().as_secs_f64() / 1e9;
-                println!("{name} ({m}, {k}) to {n} by {by:?}: {rate:.0} GFLOP/s");
-            }
-        }
-    }
 }
