@@ -108,6 +108,9 @@ fn what_makes_a_score_dishonest_is_an_error_and_the_rest_a_warning() {
         kinds(&[("a", "train", A, "other"), ("b", "train", A, "is_attack")]),
         (vec![], vec![Duplicate, Conflict])
     );
+    // An article may hold variants of a sentence, but no sentence twice.
+    assert_eq!(kinds(&[("a", "train", A, "other"), ("a", "train", &almost, "is_attack")]), (vec![], vec![]));
+    assert_eq!(kinds(&[("a", "train", A, "other"), ("a", "train", A, "other")]), (vec![], vec![Duplicate]));
     assert_eq!(
         kinds(&[("a", "train", "Read also here", "other"), ("b", "test", "Read also here", "other")]),
         (vec![], vec![Leak])

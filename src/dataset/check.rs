@@ -236,7 +236,11 @@ fn check_duplicates(examples: &[Example], schema: &Schema, findings: &mut Vec<(b
         let long = n_words(folded) >= MIN_WORDS_OF_A_LEAK;
         for (i, example) in group.iter().enumerate().skip(1) {
             // A copy in another split weighs more than one nearby.
-            let other = group[..i].iter().find(|other| in_two_splits(example, other)).unwrap_or(&group[0]);
+            let across = group[..i].iter().find(|other| in_two_splits(example, other));
+            let Some(other) = across.or_else(|| group[..i].iter().find(|other| !in_other_context(example, other)))
+            else {
+                continue;
+            };
             findings.push(duplicate(example, other, long, None));
             if let Some(conflict) = conflict(example, other, schema) {
                 findings.push((false, finding(FindingKind::Conflict, example, conflict)));
@@ -249,13 +253,22 @@ fn check_duplicates(examples: &[Example], schema: &Schema, findings: &mut Vec<(b
         let (a, b) = (groups[pair.a], groups[pair.b]);
         let long = n_words(texts[pair.a]).min(n_words(texts[pair.b])) >= MIN_WORDS_OF_A_LEAK;
         let across = b.iter().flat_map(|b| a.iter().map(move |a| (b, a))).find(|(b, a)| in_two_splits(b, a));
-        let (example, other) = across.unwrap_or((&b[0], &a[0]));
-        findings.push(duplicate(example, other, long, Some(pair.similarity)));
+        let mut pairs = b.iter().flat_map(|b| a.iter().map(move |a| (b, a)));
+        let apart = across.or_else(|| pairs.find(|(b, a)| b.article_id != a.article_id));
+        // Sentences of one article may resemble each other: variants of a frame are such an article.
+        if let Some((example, other)) = apart {
+            findings.push(duplicate(example, other, long, Some(pair.similarity)));
+        }
     }
 }
 
 fn n_words(folded: &str) -> usize {
     folded.split(' ').count()
+}
+
+/// The same words in one article behind another headline or sentence: what they point at may be another thing.
+fn in_other_context(a: &Example, b: &Example) -> bool {
+    a.article_id == b.article_id && (&a.title, &a.previous) != (&b.title, &b.previous)
 }
 
 fn in_two_splits(a: &Example, b: &Example) -> bool {
