@@ -161,6 +161,21 @@ fn a_model_brings_its_own_lexicon_and_answers_as_it_was_calibrated() {
     assert_eq!(types(&after), [r#""raider" "jackals""#, r#""deed" "bit""#]);
     assert_ne!(before["incident"]["probabilities"], after["incident"]["probabilities"]);
 
+    // files of one name from two folders are two files, and a fault is told by the name that was given
+    let elsewhere = root.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let other = elsewhere.join("mine.en.toml");
+    std::fs::write(&other, "[terms]\ndeed = [\"street\"]\n").unwrap();
+    let both = classify(&["--terms", terms.to_str().unwrap(), "--terms", other.to_str().unwrap()]);
+    assert_eq!(types(&both), [r#""raider" "jackals""#, r#""deed" "bit""#, r#""deed" "street""#]);
+    std::fs::write(&other, "[terms]\nraiders = [\"street\"]\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rasid"));
+    command.args(["classify", "--quiet", "--terms"]).arg(&other).arg("--model").arg(&output).arg(&text);
+    let done = command.output().unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{told}");
+    assert!(told.contains(&format!("{}: terms of an unknown type \"raiders\"", other.display())), "{told}");
+
     // types in another order would be a silent lie
     let swapped = "[[type]]\nname = \"deed\"\ndefinition = \"x\"\n[[type]]\nname = \"raider\"\ndefinition = \"x\"\n";
     std::fs::write(output.join("lexicon/types.toml"), swapped).unwrap();

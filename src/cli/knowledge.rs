@@ -37,12 +37,8 @@ pub fn lexicon(model: &mut Model, terms: &[PathBuf], wanted: bool) -> Result<Opt
             own => Ok(own),
         };
     }
-    let mut files = match own {
-        Some(lexicon) => lexicon.files().clone(),
-        None => return Err(Error::Usage("the model reads no lexicon, so --terms would change nothing".into())),
-    };
-    terms.iter().try_for_each(|path| files.add(path))?;
-    let lexicon = Arc::new(Lexicon::new(files, Path::new("--terms"))?);
+    let own = own.ok_or_else(|| Error::Usage("the model reads no lexicon, so --terms would change nothing".into()))?;
+    let lexicon = Arc::new(own.with_terms(terms)?);
     model.set_lexicon(lexicon.clone());
     Ok(Some(lexicon))
 }

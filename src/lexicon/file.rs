@@ -89,8 +89,17 @@ impl LexiconFiles {
     pub fn add(&mut self, path: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        self.0.insert(format!("added.{name}"), text);
+        // The number keeps files of one name from two folders apart.
+        self.0.insert(format!("added{}.{name}", self.0.len()), text);
         Ok(())
+    }
+
+    /// The types, and the terms of one more file under its own name.
+    pub(super) fn alone(&self, path: &Path) -> Result<LexiconFiles> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let types = self.0.get(TYPES).cloned().unwrap_or_default();
+        Ok(LexiconFiles(BTreeMap::from([(TYPES.to_string(), types), (name, text)])))
     }
 
     pub(super) fn types(&self, folder: &Path) -> Result<Vec<TermType>> {

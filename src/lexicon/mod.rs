@@ -12,7 +12,7 @@ use crate::article::Span;
 use crate::error::{Error, Place, Result};
 use phrases::Phrases;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use words::words;
 
@@ -90,6 +90,19 @@ impl Lexicon {
     /// Never in a release: a test builds it for every language.
     pub fn shipped() -> Result<Lexicon> {
         Lexicon::unchecked(LexiconFiles::shipped(), Path::new("labels/lexicon"))
+    }
+
+    /// This lexicon and the terms of more files, `LANGUAGE.toml` or `NAME.LANGUAGE.toml`; the types stay what they are.
+    ///
+    /// # Errors
+    /// A file cannot be read or is none of terms of these types; the message names it as it was given.
+    pub fn with_terms(&self, paths: &[PathBuf]) -> Result<Lexicon> {
+        let mut files = self.files.clone();
+        for path in paths {
+            Lexicon::new(files.alone(path)?, path.parent().unwrap_or(Path::new("")))?;
+            files.add(path)?;
+        }
+        Lexicon::new(files, Path::new("labels/lexicon"))
     }
 
     /// The files it was made from, to be stored with a model.
