@@ -8,7 +8,7 @@ use rasid::gazetteer::Gazetteer;
 use rasid::kernels::activation::{geglu, geglu_backward};
 use rasid::kernels::adamw::AdamWStep;
 use rasid::kernels::attention::{Heads, attention, attention_backward};
-use rasid::kernels::cross_entropy::CrossEntropy;
+use rasid::kernels::cross_entropy::{CrossEntropy, Target};
 use rasid::kernels::linear_cross_entropy::{Gradients, linear_cross_entropy};
 use rasid::kernels::matmul::matmul_by_rows;
 use rasid::kernels::norm::{layer_norm, layer_norm_backward};
@@ -189,7 +189,7 @@ fn geglus(bench: &Bench) {
 fn losses(bench: &Bench) {
     let (n, l) = (64, 7);
     let logits = numbers(n * l);
-    let targets: Vec<Option<usize>> = (0..n).map(|i| Some(i % l)).collect();
+    let targets: Vec<Target> = (0..n).map(|i| Target::Class(i % l)).collect();
     let loss = CrossEntropy { class_weights: vec![1.0; l], label_smoothing: 0.1 };
     bench.time(&format!("cross-entropy ({n}, {l}) and gradient"), Work::Count(n, "sentences"), || {
         black_box(loss.loss_and_gradient(black_box(&logits), &targets));

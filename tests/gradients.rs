@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, IndexOp, Result, Tensor, Var};
 use candle_nn::ops::{log_softmax, softmax};
 use rasid::kernels::attention::Heads;
-use rasid::kernels::cross_entropy::CrossEntropy;
+use rasid::kernels::cross_entropy::{CrossEntropy, Target};
 use rasid::kernels::rotary::Rotary;
 use rasid::model::mode::{Dropout, Precision, splitmix64};
 use rasid::model::weights::{encoder_table, head_table};
@@ -107,7 +107,7 @@ fn every_variable_gets_a_gradient() {
         let logits = classifier.forward(&batch(), &mut Mode::Train(&mut dropout, None)).unwrap();
         let losses = logits.iter().zip(heads()).map(|(logits, (_, n_labels))| {
             let settings = CrossEntropy { class_weights: vec![1.0; n_labels], label_smoothing: 0.1 };
-            ops::cross_entropy(logits, vec![Some(1), None, Some(2)], settings).unwrap()
+            ops::cross_entropy(logits, vec![Target::Class(1), Target::None, Target::Class(2)], settings).unwrap()
         });
         let loss = losses.reduce(|a, b| (a + b).unwrap()).unwrap();
         let gradients = loss.backward().unwrap();
@@ -318,20 +318,27 @@ fn embedding_equals_index_select() {
 
 #[test]
 fn cross_entropy_equals_log_softmax_of_the_targets() {
-    let targets = [Some(2), None, Some(0), Some(1), Some(2)];
+    let shares = |a: f32, b: f32, c: f32| Target::Shares(vec![a, b, c]);
+    let targets = [Target::Class(2), Target::None, Target::Class(0), shares(0.1, 0.6, 0.3), Target::Class(2)];
     let weightings = [vec![1.0f32; 3], vec![0.5, 1.0, 3.0]];
     for (class_weights, label_smoothing) in weightings.into_iter().flat_map(|w| [0.0f32, 0.2].map(|s| (w.clone(), s))) {
         let logits = variable(&[5, 3], 4.0, 8);
         let plain = || {
-            let share = |row: usize, c: usize| match targets[row] {
-                None => 0.0,
-                Some(y) => {
+            let share = |row: usize, c: usize| match &targets[row] {
+                Target::None => 0.0,
+                Target::Class(y) => {
                     let smooth = label_smoothing / 3.0 * class_weights[c];
-                    if c == y { smooth + (1.0 - label_smoothing) * class_weights[y] } else { smooth }
+                    if c == *y { smooth + (1.0 - label_smoothing) * class_weights[*y] } else { smooth }
                 }
+                Target::Shares(shares) => shares[c],
             };
             let shares = Tensor::from_vec((0..15).map(|i| share(i / 3, i % 3)).collect(), (5, 3), &Device::Cpu)?;
-            let total: f32 = targets.iter().flatten().map(|y| class_weights[*y]).sum();
+            let weight = |target: &Target| match target {
+                Target::None => 0.0,
+                Target::Class(y) => class_weights[*y],
+                Target::Shares(_) => 1.0,
+            };
+            let total: f32 = targets.iter().map(weight).sum();
             (log_softmax(&logits, 1)? * shares)?.sum_all()? * (-1.0 / f64::from(total))
         };
         let settings = CrossEntropy { class_weights: class_weights.clone(), label_smoothing };

@@ -130,6 +130,7 @@ fn a_model_brings_its_own_lexicon_and_answers_as_it_was_calibrated() {
         base: from_nothing(&recipe, tokenizer, Some(own_lexicon())),
         recipe,
         examples: &examples,
+        soft: &[],
         output: output.clone(),
         resume: false,
         workers: 1,

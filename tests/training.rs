@@ -2,8 +2,8 @@
 //! byte, it goes on where it stopped, and what it leaves on disk is what it trained.
 
 use candle_core::Tensor;
-use rasid::article::{Classify, Prediction};
-use rasid::dataset::{Example, Split};
+use rasid::article::{Classify, Prediction, SentenceInput};
+use rasid::dataset::{Example, SoftExample, Split};
 use rasid::error::{Error, Place, Result};
 use rasid::kernels::cross_entropy::CrossEntropy;
 use rasid::model::Classifier;
@@ -121,6 +121,7 @@ impl Folder {
             base: from_nothing(recipe, tokenizer(), None),
             recipe: recipe.clone(),
             examples,
+            soft: &[],
             output: self.model(),
             resume: false,
             workers: 1,
@@ -202,7 +203,9 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
         let inputs: Vec<_> = examples.iter().map(Example::input).collect();
         let logits = model.logits(&model.encode(&inputs).unwrap()).unwrap();
         let output = root.path().join("m");
-        let options = Options { schema: &SCHEMA, recipe, base, examples: &examples, output, resume: false, workers: 1 };
+        let soft = &[];
+        let options =
+            Options { schema: &SCHEMA, recipe, base, examples: &examples, soft, output, resume: false, workers: 1 };
         train(&options, &AtomicBool::new(false), &mut |event| {
             if let Event::Step { loss, .. } = event {
                 first.get_or_insert(*loss);
@@ -217,7 +220,7 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
             let count = |c: usize| examples.iter().filter(|e| e.labels[h] == Some(c)).count().max(1) as f32;
             let class_weights = (0..n_classes).map(|c| count(c).powf(-exponent)).collect();
             let rows: Vec<f32> = logits.iter().flat_map(|heads| heads[h].clone()).collect();
-            let gold: Vec<_> = examples.iter().map(|e| e.labels[h]).collect();
+            let gold: Vec<_> = examples.iter().map(|e| e.labels[h].into()).collect();
             CrossEntropy { class_weights, label_smoothing }.loss_and_gradient(&rows, &gold).0
         };
         (0..SCHEMA.heads.len()).map(of_head).sum()
@@ -235,6 +238,34 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
     losses.sort_by(f64::total_cmp);
     losses.dedup_by(|a, b| (*a - *b).abs() < 1e-7);
     assert_eq!(losses.len(), 6, "every setting gives a loss of its own: {losses:?}");
+}
+
+#[test]
+fn tags_of_another_model_are_learned_from() {
+    // Labels say nothing about these words; only the tags do.
+    let text = "the market of the old town opened again";
+    let soft: Vec<SoftExample> = (0..8)
+        .map(|_| SoftExample {
+            language: "en".into(),
+            title: None,
+            previous: None,
+            text: text.into(),
+            shares: vec![vec![0.0, 0.1, 0.9, 0.0], vec![0.0, 0.0, 0.0, 0.8, 0.2, 0.0, 0.0]],
+        })
+        .collect();
+    let quick =
+        recipe(&["training.epochs=40", "training.learning_rate=1e-2", "training.dropout=0", "training.patience=0"]);
+    let examples = examples(Split::Train, &SCHEMA);
+    let probabilities = |soft: &[SoftExample]| {
+        let folder = Folder::new();
+        let trained = folder.go(&quick, &examples, |options| options.soft = soft).unwrap();
+        let input = SentenceInput { language: "en", text, title: None, previous: None };
+        let tags = trained.model.classify(&[input]).unwrap().remove(0).tags;
+        [tags[0].probabilities[2], tags[1].probabilities[3]]
+    };
+    let (with, without) = (probabilities(&soft), probabilities(&[]));
+    assert!((with[0] - 0.9).abs() < 0.1 && (with[1] - 0.8).abs() < 0.1, "{with:?}");
+    assert!(without[0] < 0.5 && without[1] < 0.5, "{without:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::model_lookup::by_name;
 use super::say;
-use crate::dataset::{Example, Split, read_examples};
+use crate::dataset::{Example, Split, read_examples, read_tags};
 use crate::error::{Error, Place, Result};
 use crate::kernels::bf16::Instructions;
 use crate::kernels::threads::default_workers;
@@ -50,6 +50,12 @@ pub struct Args {
     /// More label files, all of them dev whatever their split says [default: the records of split "dev" in --labels]
     #[arg(long, num_args = 1.., value_name = "FILE")]
     dev: Vec<PathBuf>,
+
+    /// Tags of other models to learn from beside the labels: JSON lines of `rasid classify` on text without labels; of several
+    /// files, one a model, the probabilities are averaged. The text must not hold sentences that scores are measured on
+    /// [default: none]
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    distill: Vec<PathBuf>,
 
     #[command(flatten)]
     network: Network,
@@ -157,6 +163,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let schema = args.network.schema()?;
     let (recipe, base) = args.network.recipe_and_base()?;
     let examples = labelled(&args.labels, &args.dev, &schema)?;
+    let soft = read_tags(&args.distill, &schema)?;
     run::check_output(&args.output, args.overwrite)?;
     say_precision(recipe.training.precision);
     stop_on_interrupt()?;
@@ -165,6 +172,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         recipe,
         base,
         examples: &examples,
+        soft: &soft,
         output: args.output.clone(),
         resume: args.resume,
         workers: args.network.workers(),

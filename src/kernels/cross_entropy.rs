@@ -1,4 +1,4 @@
-//! Cross-entropy with class weights and label smoothing, from logits, without ever forming log(0).
+//! Cross-entropy with class weights and label smoothing, or against shares of the classes, from logits, without ever forming log(0).
 
 use super::math::{exp, softmax_in_place};
 use super::simd;
@@ -12,30 +12,60 @@ pub struct CrossEntropy {
     pub label_smoothing: f32,
 }
 
+/// What one row of logits should say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Target {
+    /// Nothing: the row does not count.
+    #[default]
+    None,
+    /// This class.
+    Class(usize),
+    /// Each class with this probability, L in all, as another model says (Hinton, Vinyals and Dean, 2015).
+    Shares(Vec<f32>),
+}
+
+impl From<Option<usize>> for Target {
+    fn from(class: Option<usize>) -> Target {
+        class.map_or(Target::None, Target::Class)
+    }
+}
+
 impl CrossEntropy {
     /// Mean loss over the rows of `logits` (N, L) that have a target, and its gradient (N, L).
     ///
     /// As PyTorch's `CrossEntropyLoss`: row n with target y adds
-    /// `(1 - ε) w[y] (-log p[y]) + ε/L Σ_c w[c] (-log p[c])`, and the sum is divided by `Σ_n w[y_n]`.
+    /// `(1 - ε) w[y] (-log p[y]) + ε/L Σ_c w[c] (-log p[c])`, and the sum is divided by `Σ_n w[y_n]`. A row with shares q as target
+    /// adds `Σ_c q[c] (-log p[c])` and 1 to the divisor: class weights are 1 on average.
     /// Without a single target the loss is 0.
-    pub fn loss_and_gradient(&self, logits: &[f32], targets: &[Option<usize>]) -> (f32, Vec<f32>) {
+    pub fn loss_and_gradient(&self, logits: &[f32], targets: &[Target]) -> (f32, Vec<f32>) {
         let l = self.class_weights.len();
         let mut gradient = vec![0.0; logits.len()];
-        let total_weight: f32 = targets.iter().flatten().map(|y| self.class_weights[*y]).sum();
+        let weight = |target: &Target| match target {
+            Target::None => 0.0,
+            Target::Class(y) => self.class_weights[*y],
+            Target::Shares(_) => 1.0,
+        };
+        let total_weight: f32 = targets.iter().map(weight).sum();
         if total_weight == 0.0 {
             return (0.0, gradient);
         }
         let mut loss = 0.0f64;
         let mut p = vec![0.0; l];
         for ((logits, gradient), target) in logits.chunks_exact(l).zip(gradient.chunks_exact_mut(l)).zip(targets) {
-            let Some(y) = *target else { continue };
+            if *target == Target::None {
+                continue;
+            }
             p.copy_from_slice(logits);
             let log_sum = log_sum_exp(logits);
             softmax_in_place(&mut p);
             // weight of class c's own -log p term; the gradient of all of them is (Σ t) p - t
-            let term = |c: usize| {
-                let smooth = self.label_smoothing / l as f32 * self.class_weights[c];
-                if c == y { smooth + (1.0 - self.label_smoothing) * self.class_weights[y] } else { smooth }
+            let term = |c: usize| match target {
+                Target::None => 0.0,
+                Target::Class(y) => {
+                    let smooth = self.label_smoothing / l as f32 * self.class_weights[c];
+                    if c == *y { smooth + (1.0 - self.label_smoothing) * self.class_weights[*y] } else { smooth }
+                }
+                Target::Shares(shares) => shares[c],
             };
             let sum: f32 = (0..l).map(term).sum();
             for c in 0..l {
@@ -65,7 +95,7 @@ mod tests {
         // by hand: see `by_the_formula`; here the two rows' weights are 2 and 1
         let loss = CrossEntropy { class_weights: vec![1.0, 2.0, 0.5], label_smoothing: 0.1 };
         let x = [[1.0f32, 2.0, -1.0], [0.5, 0.0, 3.0]];
-        let (value, _) = loss.loss_and_gradient(x.as_flattened(), &[Some(1), Some(0)]);
+        let (value, _) = loss.loss_and_gradient(x.as_flattened(), &[Target::Class(1), Target::Class(0)]);
         let by_the_formula: f64 = [(0usize, 1usize), (1, 0)]
             .iter()
             .map(|&(n, y)| {
@@ -82,8 +112,8 @@ mod tests {
     #[test]
     fn the_gradient_is_the_slope_and_unlabelled_rows_have_none() {
         let loss = CrossEntropy { class_weights: vec![1.0, 3.0, 0.5], label_smoothing: 0.2 };
-        let targets = [Some(2), None, Some(0)];
-        let x = [0.3f32, -0.2, 1.0, 5.0, 5.0, 5.0, -1.0, 0.5, 0.1];
+        let targets = [Target::Class(2), Target::None, Target::Class(0), Target::Shares(vec![0.2, 0.7, 0.1])];
+        let x = [0.3f32, -0.2, 1.0, 5.0, 5.0, 5.0, -1.0, 0.5, 0.1, 0.9, -0.4, 0.2];
         let (_, gradient) = loss.loss_and_gradient(&x, &targets);
         for i in 0..x.len() {
             let at = |delta: f32| {
@@ -98,10 +128,24 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_met_where_the_softmax_equals_them_and_a_whole_share_is_a_class() {
+        let loss = CrossEntropy { class_weights: vec![1.0, 3.0, 0.5], label_smoothing: 0.0 };
+        let shares = [0.2f32, 0.7, 0.1];
+        let (_, gradient) = loss.loss_and_gradient(&shares.map(f32::ln), &[Target::Shares(shares.to_vec())]);
+        assert!(gradient.iter().all(|g| g.abs() < 1e-6), "{gradient:?}");
+        let plain = CrossEntropy { class_weights: vec![1.0; 3], label_smoothing: 0.0 };
+        let x = [0.3f32, -0.2, 1.0];
+        assert_eq!(
+            loss.loss_and_gradient(&x, &[Target::Shares(vec![0.0, 1.0, 0.0])]),
+            plain.loss_and_gradient(&x, &[Target::Class(1)])
+        );
+    }
+
+    #[test]
     fn huge_logits_of_the_right_label_cost_nothing_and_of_a_wrong_one_stay_finite() {
         let loss = CrossEntropy { class_weights: vec![1.0; 2], label_smoothing: 0.0 };
-        assert_eq!(loss.loss_and_gradient(&[500.0, -500.0], &[Some(0)]).0, 0.0);
-        assert_eq!(loss.loss_and_gradient(&[500.0, -500.0], &[Some(1)]).0, 1000.0);
-        assert_eq!(loss.loss_and_gradient(&[1.0, 2.0], &[None]).0, 0.0);
+        assert_eq!(loss.loss_and_gradient(&[500.0, -500.0], &[Target::Class(0)]).0, 0.0);
+        assert_eq!(loss.loss_and_gradient(&[500.0, -500.0], &[Target::Class(1)]).0, 1000.0);
+        assert_eq!(loss.loss_and_gradient(&[1.0, 2.0], &[Target::None]).0, 0.0);
     }
 }

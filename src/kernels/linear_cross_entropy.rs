@@ -60,7 +60,7 @@ pub fn linear_cross_entropy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::cross_entropy::CrossEntropy;
+    use crate::kernels::cross_entropy::{CrossEntropy, Target};
 
     #[test]
     fn equals_product_and_cross_entropy_and_its_gradients_are_the_slopes() {
@@ -78,7 +78,8 @@ mod tests {
             false,
         );
         let plain = CrossEntropy { class_weights: vec![1.0; v], label_smoothing: 0.0 };
-        let mean = plain.loss_and_gradient(&logits, &targets.iter().map(|t| Some(*t as usize)).collect::<Vec<_>>()).0;
+        let classes: Vec<Target> = targets.iter().map(|t| Target::Class(*t as usize)).collect();
+        let mean = plain.loss_and_gradient(&logits, &classes).0;
         assert!((loss(&hidden, &table) / m as f64 - f64::from(mean)).abs() < 1e-5);
 
         let (mut dhidden, mut dtable) = (vec![0.0; m * d], vec![0.0; v * d]);

@@ -6,7 +6,7 @@
 use super::mode::Precision;
 use super::workspace::Workspace;
 use crate::kernels::attention::{Heads, attention, attention_backward};
-use crate::kernels::cross_entropy::CrossEntropy;
+use crate::kernels::cross_entropy::{CrossEntropy, Target};
 use crate::kernels::linear_cross_entropy::{self, Gradients};
 use crate::kernels::matmul::{View, matmul, matmul_by_rows};
 use crate::kernels::rotary::Rotary;
@@ -65,7 +65,7 @@ pub fn embedding(weight: &Tensor, ids: Arc<Vec<u32>>, workspace: Option<Arc<Work
 }
 
 /// Mean cross-entropy of logits (N, L) as a scalar; rows without a target do not count.
-pub fn cross_entropy(logits: &Tensor, targets: Vec<Option<usize>>, settings: CrossEntropy) -> Result<Tensor> {
+pub fn cross_entropy(logits: &Tensor, targets: Vec<Target>, settings: CrossEntropy) -> Result<Tensor> {
     logits.contiguous()?.apply_op1(CrossEntropyLoss { targets, settings })
 }
 
@@ -373,7 +373,7 @@ impl CustomOp1 for Embedding {
 }
 
 struct CrossEntropyLoss {
-    targets: Vec<Option<usize>>,
+    targets: Vec<Target>,
     settings: CrossEntropy,
 }
 

@@ -1,7 +1,8 @@
 //! Examples → batches: the order of an epoch, the parts of a batch, the tokens that are hidden while training.
 
-use crate::dataset::Example;
+use crate::dataset::{Example, SoftExample};
 use crate::error::Result;
+use crate::kernels::cross_entropy::Target;
 use crate::model::mode::splitmix64;
 use crate::schema::Schema;
 use crate::tokens::{Encoded, InputConfig, Tokenizer};
@@ -13,7 +14,7 @@ pub struct Item {
     /// Its tokens.
     pub encoded: Encoded,
     /// One target a head, none where it was not labelled.
-    pub targets: Vec<Option<usize>>,
+    pub targets: Vec<Target>,
 }
 
 /// Encodes examples, in their order.
@@ -23,7 +24,22 @@ pub struct Item {
 pub fn items<E: Borrow<Example>>(examples: &[E], tokenizer: &Tokenizer, input: &InputConfig) -> Result<Vec<Item>> {
     let item = |e: &E| {
         let e = e.borrow();
-        Ok(Item { encoded: tokenizer.encode(e.input(), input)?, targets: e.labels.clone() })
+        Ok(Item {
+            encoded: tokenizer.encode(e.input(), input)?,
+            targets: e.labels.iter().map(|label| (*label).into()).collect(),
+        })
+    };
+    examples.iter().map(item).collect()
+}
+
+/// Encodes sentences with the shares that other models gave their classes, in their order.
+///
+/// # Errors
+/// The tokenizer fails.
+pub fn soft_items(examples: &[SoftExample], tokenizer: &Tokenizer, input: &InputConfig) -> Result<Vec<Item>> {
+    let item = |e: &SoftExample| {
+        let targets = e.shares.iter().map(|shares| Target::Shares(shares.clone())).collect();
+        Ok(Item { encoded: tokenizer.encode(e.input(), input)?, targets })
     };
     examples.iter().map(item).collect()
 }
@@ -57,14 +73,34 @@ pub fn shards<'i>(batch: &[&'i Item], n_shards: usize) -> Vec<Vec<&'i Item>> {
     parts
 }
 
-/// A copy of the sentence in which each token but the special ones is replaced by `mask` with probability `rate`.
+/// How much of a sentence is hidden from the network while it learns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hiding {
+    /// Share of the tokens that are hidden, one by one.
+    pub token_rate: f64,
+    /// Share of the lexicon's terms of which all tokens are hidden: what is left are their types, as of a name never met.
+    pub term_rate: f64,
+}
+
+/// A copy of the sentence in which tokens and terms but the special ones are replaced by `mask`. Types are kept.
 ///
-/// `specials` are the ids that stay: they say where sentence and context begin.
-pub fn hide_tokens(encoded: &Encoded, rate: f64, mask: u32, specials: &[u32], state: &mut u64) -> Encoded {
+/// `specials` are the ids that stay: they say where sentence and context begin. A term is a run of tokens with the same types.
+pub fn hide_tokens(encoded: &Encoded, hiding: Hiding, mask: u32, specials: &[u32], state: &mut u64) -> Encoded {
+    let mut uniform = || (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64;
     let mut hidden = encoded.clone();
-    for id in &mut hidden.ids {
-        let uniform = (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64;
-        if uniform < rate && !specials.contains(id) {
+    let mut in_hidden_term = false;
+    for (i, id) in hidden.ids.iter_mut().enumerate() {
+        let mut hide = uniform() < hiding.token_rate;
+        let types = encoded.lexicon.get(i).copied().unwrap_or_default();
+        if types == 0 {
+            in_hidden_term = false;
+        } else if hiding.term_rate > 0.0 {
+            if i == 0 || encoded.lexicon[i - 1] != types {
+                in_hidden_term = uniform() < hiding.term_rate;
+            }
+            hide |= in_hidden_term;
+        }
+        if hide && !specials.contains(id) {
             *id = mask;
         }
     }
@@ -130,10 +166,31 @@ mod tests {
         let mut encoded = item(10_000).encoded;
         encoded.ids[0] = 2;
         let mut state = 5;
-        let hidden = hide_tokens(&encoded, 0.3, 4, &[2], &mut state);
+        let tokens = |token_rate| Hiding { token_rate, term_rate: 0.0 };
+        let hidden = hide_tokens(&encoded, tokens(0.3), 4, &[2], &mut state);
         let share = hidden.ids.iter().filter(|id| **id == 4).count() as f64 / 10_000.0;
         assert!((share - 0.3).abs() < 0.02, "{share}");
         assert_eq!(hidden.ids[0], 2);
-        assert_eq!(hide_tokens(&encoded, 0.0, 4, &[2], &mut state), encoded);
+        assert_eq!(hide_tokens(&encoded, tokens(0.0), 4, &[2], &mut state), encoded);
+    }
+
+    #[test]
+    fn terms_are_hidden_whole_and_keep_their_types() {
+        let mut encoded = item(9_000).encoded;
+        // no term, a term of two tokens, another one of one token, over and over
+        encoded.lexicon = (0..9_000).map(|i| [0, 0, 5, 5, 6, 0][i % 6]).collect();
+        let hidden = hide_tokens(&encoded, Hiding { token_rate: 0.0, term_rate: 0.4 }, 4, &[2], &mut 5);
+        assert_eq!(hidden.lexicon, encoded.lexicon);
+        let is_hidden = |i: usize| hidden.ids[i] == 4;
+        let mut n_hidden = [0, 0];
+        for start in (0..9_000).step_by(6) {
+            assert!(!is_hidden(start) && !is_hidden(start + 1) && !is_hidden(start + 5));
+            assert_eq!(is_hidden(start + 2), is_hidden(start + 3), "half a term");
+            n_hidden[0] += usize::from(is_hidden(start + 2));
+            n_hidden[1] += usize::from(is_hidden(start + 4));
+        }
+        for n in n_hidden {
+            assert!((n as f64 / 1_500.0 - 0.4).abs() < 0.05, "{n} of 1500");
+        }
     }
 }

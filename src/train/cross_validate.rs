@@ -104,6 +104,7 @@ impl Plan<'_> {
                     schema: self.schema,
                     tokenizer: &base.tokenizer,
                     config: &base.config,
+                    soft: &[],
                     workers: self.workers,
                     checkpoint: None,
                     stop,

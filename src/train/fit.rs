@@ -1,10 +1,10 @@
 //! The training loop, top to bottom, in the order things happen.
 
-use super::batches::{Item, class_weights, epoch_order, mix};
+use super::batches::{Hiding, Item, class_weights, epoch_order, mix};
 use super::checkpoint::{Checkpoint, Exact};
 use super::recipe::{ClassWeights, Recipe};
 use super::step::{Objective, recycle};
-use crate::dataset::Example;
+use crate::dataset::{Example, SoftExample};
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy::CrossEntropy;
 use crate::metrics::counts::{Confusion, Over, mean_defined};
@@ -79,6 +79,8 @@ pub struct Run<'a> {
     pub tokenizer: &'a Arc<Tokenizer>,
     /// Sizes of the network.
     pub config: &'a crate::model::Config,
+    /// Sentences that other models have tagged, to learn from beside the labelled ones.
+    pub soft: &'a [SoftExample],
     /// Threads; changes the time only.
     pub workers: usize,
     /// Where checkpoints go, with the run's fingerprint; none keeps everything in memory.
@@ -118,7 +120,8 @@ impl Run<'_> {
     ) -> Result<Fitted> {
         let recipe = &self.recipe.training;
         let (course, adamw) = (recipe.course(), recipe.adamw());
-        let items = super::batches::items(train, self.tokenizer, &self.recipe.input)?;
+        let mut items = super::batches::items(train, self.tokenizer, &self.recipe.input)?;
+        items.extend(super::batches::soft_items(self.soft, self.tokenizer, &self.recipe.input)?);
         let objective = self.objective(train);
         let fingerprint = self.checkpoint.as_ref().map(|(_, f)| f.clone()).unwrap_or_default();
         let (mut state, weights) = match resumed {
@@ -222,7 +225,7 @@ impl Run<'_> {
         Objective {
             losses: class_weights(self.schema, train, exponent).into_iter().map(loss).collect(),
             dropout: recipe.dropout,
-            token_dropout: recipe.token_dropout,
+            hiding: Hiding { token_rate: recipe.token_dropout, term_rate: recipe.term_dropout },
             mask: special.mask,
             specials: vec![special.cls, special.sep, special.title, special.previous],
             workspaces: Workspace::for_workers(recipe.precision, recipe.shards),

@@ -5,6 +5,7 @@ use super::fit::{Run, as_variables, heads};
 use super::optimizer::is_frozen;
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
+use crate::kernels::cross_entropy::Target;
 use crate::model::weights::LEXICON_EMBEDDINGS;
 use crate::model::{Classifier, Weights};
 use std::borrow::Borrow;
@@ -62,7 +63,7 @@ pub fn check_gradients<E: Borrow<Example>>(run: &Run<'_>, start: &Weights, train
     if !loss.is_finite() {
         return Err(Error::Usage(format!("the loss of the first batch is {loss}; the base's weights may be damaged")));
     }
-    let n_labelled = |h: usize| sample.iter().filter(|item| item.targets[h].is_some()).count();
+    let n_labelled = |h: usize| sample.iter().filter(|item| item.targets[h] != Target::None).count();
     for name in weights.0.keys().filter(|name| !is_frozen(name, n_layers, run.recipe.training.frozen_layers)) {
         // A head may be without a label in this batch; its gradient is then zero and rightly so.
         let head = run.schema.heads.iter().position(|h| name.starts_with(&format!("classifier.{}.", h.name)));

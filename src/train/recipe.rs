@@ -80,6 +80,7 @@ pub struct TrainingRecipe {
     pub max_grad_norm: f64,
     pub dropout: f32,
     pub token_dropout: f64,
+    pub term_dropout: f64,
     pub label_smoothing: f32,
     pub class_weights: ClassWeights,
     pub patience: usize,
@@ -123,6 +124,7 @@ impl Recipe {
         let shares = [
             ("training.dropout", f64::from(t.dropout)),
             ("training.token_dropout", t.token_dropout),
+            ("training.term_dropout", t.term_dropout),
             ("training.label_smoothing", f64::from(t.label_smoothing)),
             ("training.beta1", t.beta1),
             ("training.beta2", t.beta2),

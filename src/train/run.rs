@@ -10,7 +10,7 @@ use super::preflight::{check_data, check_gradients};
 use super::recipe::{Recipe, WeightsDtype};
 use crate::article::Classify;
 use crate::baseline::{Kinds, Tfidf};
-use crate::dataset::{Example, Split};
+use crate::dataset::{Example, SoftExample, Split};
 use crate::error::{Error, Place, Result};
 use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
@@ -49,6 +49,8 @@ pub struct Options<'a> {
     pub base: Base,
     /// All labelled sentences; those of split test are not looked at.
     pub examples: &'a [Example],
+    /// Sentences that other models have tagged.
+    pub soft: &'a [SoftExample],
     /// The model directory to write.
     pub output: PathBuf,
     /// Go on where an earlier run with the same options stopped.
@@ -182,6 +184,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         schema,
         tokenizer: &options.base.tokenizer,
         config: &options.base.config,
+        soft: options.soft,
         workers: options.workers,
         checkpoint: Some((path.clone(), fingerprint.clone())),
         stop,
@@ -338,6 +341,9 @@ fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> S
         for e in examples {
             hash.update(format!("{split}{:?}{:?}{:?}{:?}", e.text, e.title, e.previous, e.labels));
         }
+    }
+    for e in options.soft {
+        hash.update(format!("soft{:?}{:?}{:?}{:?}", e.text, e.title, e.previous, e.shares));
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

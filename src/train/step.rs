@@ -1,6 +1,6 @@
 //! Loss and gradients of one batch, one worker a shard.
 
-use super::batches::{Item, hide_tokens, mix, shards};
+use super::batches::{Hiding, Item, hide_tokens, mix, shards};
 use super::optimizer::Gradients;
 use crate::error::Result;
 use crate::kernels::cross_entropy::CrossEntropy;
@@ -19,8 +19,8 @@ pub struct Objective {
     pub losses: Vec<CrossEntropy>,
     /// Dropout rate inside the network.
     pub dropout: f32,
-    /// Share of the tokens that are hidden.
-    pub token_dropout: f64,
+    /// What is hidden of the sentences.
+    pub hiding: Hiding,
     /// The token that stands for a hidden one.
     pub mask: u32,
     /// Tokens that are never hidden.
@@ -67,16 +67,15 @@ impl Objective {
         seed: u64,
         workspace: Option<&Arc<Workspace>>,
     ) -> Result<(f64, Gradients)> {
-        let mut hiding = mix(&[seed, 1]);
-        let hide =
-            |item: &&Item| hide_tokens(&item.encoded, self.token_dropout, self.mask, &self.specials, &mut hiding);
+        let mut state = mix(&[seed, 1]);
+        let hide = |item: &&Item| hide_tokens(&item.encoded, self.hiding, self.mask, &self.specials, &mut state);
         let encoded: Vec<Encoded> = items.iter().map(hide).collect();
         let packed = Packed::new(&encoded.iter().collect::<Vec<_>>());
         let mut dropout = Dropout::new(mix(&[seed, 2]), self.dropout);
         let logits = classifier.forward(&packed, &mut Mode::Train(&mut dropout, workspace.cloned()))?;
         let mut loss: Option<Tensor> = None;
         for (h, (logits, settings)) in logits.iter().zip(&self.losses).enumerate() {
-            let targets = items.iter().map(|item| item.targets[h]).collect();
+            let targets = items.iter().map(|item| item.targets[h].clone()).collect();
             let head = ops::cross_entropy(logits, targets, settings.clone())?;
             loss = Some(match loss {
                 Some(sum) => (sum + head)?,
