@@ -1,6 +1,6 @@
 # The verbs of this repository; `make` alone lists them. CI calls the same.
 
-LABELS  ?= labels/seeds.jsonl labels/written $(OPEN)
+LABELS  ?= labels/seeds.jsonl labels/written labels/variants $(OPEN)
 MODEL   ?= models/default
 RECIPE  ?= models/recipes/default.toml
 # What training starts from: the base pre-trained on CORPORA, else the shipped one, else nothing.
@@ -42,7 +42,10 @@ bench: ## measure kernels, and whole articles a second
 	cargo bench --bench speed
 
 pretrain: build ## pre-train a base on CORPORA into target/base; goes on where it was stopped, done at once if it was done
-	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --output target/base --resume
+	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --output target/base-general --resume
+	python3 notebooks/text_of_labels.py target/labels-text labels/seeds.jsonl labels/written/*.jsonl labels/variants/*.jsonl --suffix=-labels
+	$(RASID) pretrain --corpus $(CORPORA) target/labels-text --leave-out $(LEAVE_OUT) --base target/base-general \
+	  --config models/recipes/pretrain_last.toml --output target/base --resume
 
 target/open.jsonl: labels/open.tsv | build
 	$(RASID) labels join $< --corpora $(CORPORA) --output $@
@@ -63,7 +66,7 @@ evaluate: build $(OPEN) ## score MODEL and the baselines on the test split: the 
 cross-validate: build ## train and score with each of the five real articles held out in turn, over three seeds
 	mkdir -p $(SCORES)
 	for model in transformer tfidf-lexicon tfidf majority; do \
-	  $(RASID) cross-validate --labels labels/seeds.jsonl --extra labels/written $(OPEN) --folds leave-one-out --seeds 3 \
+	  $(RASID) cross-validate --labels labels/seeds.jsonl --extra labels/written labels/variants $(OPEN) --folds leave-one-out --seeds 3 \
 	    --model $$model --config $(RECIPE) --base $(BASE) --format json --output $(SCORES)/folds-$$model.json || exit 1; \
 	done
 	python3 notebooks/scores.py $(SCORES)/folds-transformer.json $(SCORES)/folds-tfidf-lexicon.json $(SCORES)/folds-tfidf.json $(SCORES)/folds-majority.json
@@ -84,11 +87,11 @@ reproduce: ## the whole path: [pre-training on CORPORA,] training, scores on hel
 TINY := target/tiny
 reproduce-tiny: build ## the same path in minutes: a tiny base from the labels' text, a tiny model, its scores
 	rm -rf $(TINY)
-	python3 notebooks/text_of_labels.py $(TINY)/corpus labels/written/*.jsonl
+	python3 notebooks/text_of_labels.py $(TINY)/corpus labels/written/*.jsonl labels/variants/*.jsonl
 	$(RASID) pretrain --corpus $(TINY)/corpus --output $(TINY)/base --set model.hidden_size=64 --set model.intermediate_size=64 \
 	  --set model.num_hidden_layers=2 --set model.num_attention_heads=2 --set training.steps=60 --set training.batch_tokens=1024 \
 	  --set training.evaluate_every=30 --set data.held_out_lines=10 --set data.parallel_share=0
-	$(RASID) train --labels labels/seeds.jsonl labels/written --base $(TINY)/base --output $(TINY)/model --set training.epochs=2
+	$(RASID) train --labels labels/seeds.jsonl labels/written labels/variants --base $(TINY)/base --output $(TINY)/model --set training.epochs=2
 	$(RASID) evaluate --model $(TINY)/model --labels labels/seeds.jsonl labels/written --split test \
 	  --fail-under incident.macro_f1=0.6 --fail-under perpetrator.macro_f1=0.5
 	$(RASID) classify --model $(TINY)/model --format jsonl --output $(TINY)/tags.jsonl labels/articles
