@@ -41,10 +41,15 @@ format: ## format the code
 bench: ## measure kernels, and whole articles a second
 	cargo bench --bench speed
 
-pretrain: build ## pre-train a base on CORPORA into target/base; goes on where it was stopped, done at once if it was done
-	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --output target/base-general --resume
-	python3 notebooks/text_of_labels.py target/labels-text labels/seeds.jsonl labels/written/*.jsonl labels/variants/*.jsonl --suffix=-labels
-	$(RASID) pretrain --corpus $(CORPORA) target/labels-text --leave-out $(LEAVE_OUT) --base target/base-general \
+pretrain: build ## pre-train a base on CORPORA, then also on the labels' text, into target/base; goes on where it was stopped
+	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --cache target/tokens --output target/base-general --resume
+	rm -rf target/labels-text.new
+	python3 notebooks/text_of_labels.py target/labels-text.new labels/written/*.jsonl labels/variants/*.jsonl --suffix=-labels
+	# Other text or another start is another run.
+	diff -rq target/labels-text target/labels-text.new >/dev/null 2>&1 && \
+	  [ target/base -nt target/base-general/model.safetensors ] || rm -rf target/base target/base.training
+	rm -rf target/labels-text && mv target/labels-text.new target/labels-text
+	$(RASID) pretrain --corpus $(CORPORA) target/labels-text --leave-out $(LEAVE_OUT) --cache target/tokens --base target/base-general \
 	  --config models/recipes/pretrain_last.toml --output target/base --resume
 
 target/open.jsonl: labels/open.tsv | build
@@ -88,9 +93,11 @@ TINY := target/tiny
 reproduce-tiny: build ## the same path in minutes: a tiny base from the labels' text, a tiny model, its scores
 	rm -rf $(TINY)
 	python3 notebooks/text_of_labels.py $(TINY)/corpus labels/written/*.jsonl labels/variants/*.jsonl
-	$(RASID) pretrain --corpus $(TINY)/corpus --output $(TINY)/base --set model.hidden_size=64 --set model.intermediate_size=64 \
+	$(RASID) pretrain --corpus $(TINY)/corpus --output $(TINY)/base-general --set model.hidden_size=64 --set model.intermediate_size=64 \
 	  --set model.num_hidden_layers=2 --set model.num_attention_heads=2 --set training.steps=60 --set training.batch_tokens=1024 \
 	  --set training.evaluate_every=30 --set data.held_out_lines=10 --set data.parallel_share=0
+	$(RASID) pretrain --corpus $(TINY)/corpus --base $(TINY)/base-general --output $(TINY)/base --config models/recipes/pretrain_last.toml \
+	  --set training.steps=20 --set training.batch_tokens=1024 --set data.held_out_lines=10 --set data.parallel_share=0
 	$(RASID) train --labels labels/seeds.jsonl labels/written labels/variants --base $(TINY)/base --output $(TINY)/model --set training.epochs=2
 	$(RASID) evaluate --model $(TINY)/model --labels labels/seeds.jsonl labels/written --split test \
 	  --fail-under incident.macro_f1=0.6 --fail-under perpetrator.macro_f1=0.5

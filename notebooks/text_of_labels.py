@@ -2,7 +2,7 @@
 
     python3 notebooks/text_of_labels.py FOLDER FILE.jsonl … [--suffix=-labels]
 
-Only sentences of split train: no score is ever measured on text that the base has read. With a suffix the folders are ar-labels,
+Only sentences of split train, so that the base reads none of these files' held-out text. With a suffix the folders are ar-labels,
 en-labels, …: beside a large corpus they then count as languages of their own, which are drawn more often than their size says.
 Needs nothing but Python.
 """

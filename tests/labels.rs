@@ -111,6 +111,8 @@ fn what_makes_a_score_dishonest_is_an_error_and_the_rest_a_warning() {
     // An article may hold variants of a sentence, but no sentence twice.
     assert_eq!(kinds(&[("a", "train", A, "other"), ("a", "train", &almost, "is_attack")]), (vec![], vec![]));
     assert_eq!(kinds(&[("a", "train", A, "other"), ("a", "train", A, "other")]), (vec![], vec![Duplicate]));
+    let both = [("a", "train", A, "other"), ("a", "test", almost.as_str(), "other")];
+    assert_eq!(kinds(&both), (vec![ArticleInTwoSplits, NearLeak], vec![]));
     assert_eq!(
         kinds(&[("a", "train", "Read also here", "other"), ("b", "test", "Read also here", "other")]),
         (vec![], vec![Leak])
@@ -122,6 +124,25 @@ fn what_makes_a_score_dishonest_is_an_error_and_the_rest_a_warning() {
     assert_eq!(kinds(&[("a", "train", &"word ".repeat(500), "other")]), (vec![], vec![LongText]));
     assert_eq!(kinds(&[("a", "train", " ", "other")]), (vec![Schema], vec![]));
     assert_eq!(kinds(&[("a", "train", A, "othr")]), (vec![Schema], vec![]));
+}
+
+#[test]
+fn behind_another_headline_the_same_words_are_another_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |article: &str, title: &str, incident: &str| {
+        let record = serde_json::json!({"article_id": article, "language": "en", "title": title, "text": A, "incident": incident,
+            "perpetrator": "none", "split": "train"});
+        record.to_string()
+    };
+    let path = folder.path().join("x.jsonl");
+    let n_warnings = |lines: [String; 2]| {
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let warnings = check(std::slice::from_ref(&path), &schema()).unwrap().warnings;
+        warnings.iter().filter(|f| f.kind != FindingKind::Unseen).count()
+    };
+    assert_eq!(n_warnings([line("a", "One", "other"), line("a", "Two", "is_attack")]), 0);
+    assert_eq!(n_warnings([line("a", "One", "other"), line("a", "One", "is_attack")]), 2);
+    assert_eq!(n_warnings([line("a", "One", "other"), line("b", "Two", "is_attack")]), 2);
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn run(output: &Path, (steps, precision): (u64, &str), resume: bool, stop_after:
         corpus: &corpus,
         tokenizer: &tokenizer,
         sources: &sources,
+        start_name: None,
         start: Weights::default(),
         output,
         resume,

@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 use rasid::article::{Classify, Prediction, SentenceInput};
-use rasid::dataset::{Example, SoftExample, Split};
+use rasid::dataset::{Example, Split};
 use rasid::error::{Error, Place, Result};
 use rasid::kernels::cross_entropy::CrossEntropy;
 use rasid::model::Classifier;
@@ -12,6 +12,7 @@ use rasid::schema::Schema;
 use rasid::tokens::Tokenizer;
 use rasid::train::fit::heads;
 use rasid::train::run::{Base, Options, Trained, from_directory, from_nothing, start_weights, train, training_folder};
+use rasid::train::soft::{SoftExample, read_tags};
 use rasid::train::{Event, Recipe};
 use std::collections::BTreeMap;
 use std::fs;
@@ -241,6 +242,67 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
 }
 
 #[test]
+fn tags_on_dev_sentences_are_refused() {
+    let examples = train_and_dev();
+    let dev = examples.iter().find(|e| e.split == Some(Split::Dev)).unwrap();
+    let soft = vec![SoftExample {
+        language: "en".into(),
+        title: None,
+        previous: None,
+        text: dev.text.clone(),
+        shares: vec![vec![0.25; 4], vec![1.0 / 7.0; 7]],
+    }];
+    let folder = Folder::new();
+    let told = folder.go(&recipe(&[]), &examples, |options| options.soft = &soft).err().unwrap().to_string();
+    assert!(told.contains("stands in --distill too"), "{told}");
+}
+
+#[test]
+fn what_classify_writes_is_read_back_in_the_context_it_was_read_in() {
+    // A plain text whose first line is its headline, one without, and an article whose title stands apart.
+    let texts = [
+        ("a", None, "Rockets hit a base\nTwo men were hurt. The group said nothing.\n"),
+        ("b", None, "Rockets hit a base. Two men were hurt.\n"),
+        ("c", Some("Quiet night"), "Nothing was heard. The market opened.\n"),
+    ];
+    let folder = Folder::new();
+    let trained = folder.go(&recipe(&[]), &train_and_dev(), |_| ()).unwrap();
+    let input = folder.root.path().join("news.jsonl");
+    let line = |(id, title, text): &(&str, Option<&str>, &str)| {
+        serde_json::json!({"id": id, "title": title, "text": text}).to_string()
+    };
+    fs::write(&input, texts.iter().map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let tags = folder.root.path().join("tags.jsonl");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rasid"));
+    command
+        .args(["classify", "--quiet", "--format", "jsonl", "--output"])
+        .arg(&tags)
+        .arg("--model")
+        .arg(folder.model());
+    assert!(command.arg(&input).status().unwrap().success());
+    let read = read_tags(&[tags], &SCHEMA).unwrap();
+    let context: Vec<_> = read.iter().map(|e| (e.title.as_deref(), e.previous.as_deref(), e.text.as_str())).collect();
+    let (headline, quiet) = ("Rockets hit a base", Some("Quiet night"));
+    let expected = [
+        (None, None, headline),
+        (Some(headline), Some(headline), "Two men were hurt."),
+        (Some(headline), Some("Two men were hurt."), "The group said nothing."),
+        (None, None, "Rockets hit a base."),
+        (None, Some("Rockets hit a base."), "Two men were hurt."),
+        (None, None, "Quiet night"),
+        (quiet, quiet, "Nothing was heard."),
+        (quiet, Some("Nothing was heard."), "The market opened."),
+    ];
+    assert_eq!(context, expected);
+    for example in &read {
+        let tags = trained.model.classify(&[example.input()]).unwrap().remove(0).tags;
+        for (tag, shares) in tags.iter().zip(&example.shares) {
+            assert!(tag.probabilities.iter().zip(shares).all(|(a, b)| (a - b).abs() < 1e-5), "{tag:?} {shares:?}");
+        }
+    }
+}
+
+#[test]
 fn tags_of_another_model_are_learned_from() {
     // Labels say nothing about these words; only the tags do.
     let text = "the market of the old town opened again";
@@ -379,6 +441,16 @@ fn a_run_goes_on_only_with_what_it_began_with() {
                     continues; repeat its options, or leave --resume out to start anew";
         assert!(error.ends_with(told), "{error}");
     }
+    let soft = vec![SoftExample {
+        language: "en".into(),
+        title: None,
+        previous: None,
+        text: "more".into(),
+        shares: vec![vec![0.25; 4], vec![1.0 / 7.0; 7]],
+    }];
+    let told = folder.go(&begun, &examples, |options| (options.resume, options.soft) = (true, &soft)).err();
+    let error = told.unwrap().to_string();
+    assert!(error.contains("another recipe, schema, base or data"), "{error}");
     assert_eq!(fs::read(&checkpoint).unwrap(), before);
 
     fs::write(&checkpoint, &before[..before.len() / 2]).unwrap();

@@ -84,13 +84,13 @@ const SECONDS_A_LINE: u64 = 30;
 /// As [`pretrain`], and files that cannot be read.
 pub fn execute(args: Args) -> Result<ExitCode> {
     let mut recipe = PretrainRecipe::resolve(args.config.as_deref(), &args.settings)?;
-    let (tokenizer, start) = match &args.base {
+    let (tokenizer, start, start_name) = match &args.base {
         Some(folder) => {
             let (config, weights, tokenizer) = model_dir::open_base(folder)?;
             recipe.model.adopt(&config.encoder);
-            (tokenizer, weights)
+            (tokenizer, weights, Some(config.name))
         }
-        None => (Tokenizer::read(&args.tokenizer)?, Weights::default()),
+        None => (Tokenizer::read(&args.tokenizer)?, Weights::default(), None),
     };
     check_output(&args.output, args.overwrite || args.resume)?;
     let left_out =
@@ -110,6 +110,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         corpus: &corpus,
         tokenizer: &tokenizer,
         sources: &names,
+        start_name,
         start,
         output: args.output.clone(),
         resume: args.resume,

@@ -2,7 +2,7 @@
 
 use super::model_lookup::by_name;
 use super::say;
-use crate::dataset::{Example, Split, read_examples, read_tags};
+use crate::dataset::{Example, Split, read_examples};
 use crate::error::{Error, Place, Result};
 use crate::kernels::bf16::Instructions;
 use crate::kernels::threads::default_workers;
@@ -11,6 +11,7 @@ use crate::model::mode::Precision;
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
 use crate::train::run::{self, Base, Options, from_directory, from_nothing};
+use crate::train::soft::read_tags;
 use crate::train::{Event, Recipe};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};
@@ -51,9 +52,9 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_name = "FILE")]
     dev: Vec<PathBuf>,
 
-    /// Tags of other models to learn from beside the labels: JSON lines of `rasid classify` on text without labels; of several
-    /// files, one a model, the probabilities are averaged. The text must not hold sentences that scores are measured on
-    /// [default: none]
+    /// Tags of other models to learn from beside the labels: JSON lines of `rasid classify`, without --only, on text without
+    /// labels; of several files, one a model and all of the same articles, the probabilities are averaged. The network learns from
+    /// them, the n-grams beside it do not. The text must hold no sentence that scores are measured on [default: none]
     #[arg(long, num_args = 1.., value_name = "FILE")]
     distill: Vec<PathBuf>,
 
@@ -164,6 +165,9 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let (recipe, base) = args.network.recipe_and_base()?;
     let examples = labelled(&args.labels, &args.dev, &schema)?;
     let soft = read_tags(&args.distill, &schema)?;
+    if !args.quiet && !soft.is_empty() {
+        say(&format!("{} sentences with the tags of {} models\n", soft.len(), args.distill.len()));
+    }
     run::check_output(&args.output, args.overwrite)?;
     say_precision(recipe.training.precision);
     stop_on_interrupt()?;

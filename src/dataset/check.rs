@@ -31,11 +31,11 @@ pub enum FindingKind {
     Leak,
     /// Almost the same text in two splits.
     NearLeak,
-    /// The same text twice, in one split or where no split is given.
+    /// The same text twice, in one split or where no split is given; in one article behind the same headline and sentence.
     Duplicate,
-    /// Almost the same text twice, in one split or where no split is given.
+    /// Almost the same text in two articles of one split, or of none.
     NearDuplicate,
-    /// The same text with different labels.
+    /// The same text with different labels, which in one article another headline or sentence before may explain.
     Conflict,
     /// The same id twice.
     RepeatedId,

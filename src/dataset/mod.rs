@@ -8,7 +8,6 @@ mod near;
 mod open;
 mod read;
 mod record;
-mod soft;
 mod write;
 
 pub use agreement::{Agreement, HeadAgreement, agreement};
@@ -16,7 +15,6 @@ pub use check::{CheckReport, ClassCounts, Finding, FindingKind, HeadCounts, Spli
 pub use folds::{Folds, folds_by_article, of_split};
 pub use open::{OpenRow, OpenTable, Search, sentence_hash};
 pub use read::read_examples;
-pub use soft::{SoftExample, read_tags};
 pub use write::{json_line, write_examples};
 
 use crate::article::SentenceInput;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Name of the file that lists the types.
-const TYPES: &str = "types.toml";
+pub(super) const TYPES: &str = "types.toml";
 
 /// What a term can mean.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -99,6 +99,15 @@ impl Lexicon {
     pub fn with_terms(&self, paths: &[PathBuf]) -> Result<Lexicon> {
         let mut files = self.files.clone();
         for path in paths {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name == file::TYPES || !name.ends_with(".toml") {
+                let found = "a name that says no language";
+                return Err(Error::bad(
+                    Place::file(path),
+                    found,
+                    "LANGUAGE.toml or NAME.LANGUAGE.toml, as mine.ar.toml",
+                ));
+            }
             Lexicon::new(files.alone(path)?, path.parent().unwrap_or(Path::new("")))?;
             files.add(path)?;
         }

@@ -123,3 +123,16 @@ impl PretrainRecipe {
         toml::to_string_pretty(self).expect("a recipe is plain data")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recipe_of_the_last_part_fits() {
+        let last = PretrainRecipe::resolve(Some(Path::new("models/recipes/pretrain_last.toml")), &[]).unwrap();
+        let whole = PretrainRecipe::resolve(None, &[]).unwrap();
+        assert_eq!((last.model.clone(), last.data.clone()), (whole.model, whole.data));
+        assert!(last.training.learning_rate < whole.training.learning_rate);
+    }
+}

@@ -87,8 +87,10 @@ pub struct PretrainOptions<'a> {
     pub corpus: &'a Corpus,
     /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// Names of the sources with their numbers of bytes, for the card.
+    /// Names of the sources, for the card.
     pub sources: &'a [String],
+    /// What the weights to go on from are called, for the card.
+    pub start_name: Option<String>,
     /// The base's folder.
     pub output: PathBuf,
     /// Weights to go on from, such as a base's that shall learn other text; empty to start from nothing.
@@ -142,6 +144,10 @@ pub fn pretrain(
     journal.metrics(&metrics_lines(&state.progress))?; // a kill may have come between the checkpoint and its line
     let mut clock = (Instant::now(), 0u64);
     let workspaces = Workspace::for_workers(t.precision, t.shards);
+    if state.optimizer.step >= t.steps {
+        // A kill may have come between the last checkpoint and the base.
+        write_base(options, &config, &weights, &state.progress)?;
+    }
     while state.optimizer.step < t.steps {
         let step = state.optimizer.step;
         let batch = sampler.batch(t.batch_tokens, tokenizer);
@@ -254,6 +260,9 @@ fn card(name: &str, options: &PretrainOptions<'_>, weights: &Weights, progress: 
     );
     for (language, value) in progress.history.last().map(|m| &m.perplexity).into_iter().flatten() {
         card.push_str(&format!("| {language} | {value:.1} |\n"));
+    }
+    if let Some(start) = &options.start_name {
+        card.push_str(&format!("\nIt went on from `{start}`, whose own tokens are not among these.\n"));
     }
     card.push_str("\nText: ");
     card.push_str(&options.sources.join(", "));

@@ -43,12 +43,13 @@ pub fn headline(article: &Article, sentences: &[Sentence]) -> Option<usize> {
     }
     let text = &article.text;
     let is_whole_line = lines(text).find_map(|line| trim(text, line)) == Some(first.span);
-    let words = first.span.of(text);
-    let is_headline = is_whole_line
-        && sentences.len() > 1
-        && !words.ends_with(['.', '؟', '?', '!', '…', ':', '،', ',', '۔', ';', '؛'])
-        && words.chars().count() <= MAX_HEADLINE_CHARS;
-    is_headline.then_some(0)
+    (is_whole_line && sentences.len() > 1 && looks_like_headline(first.span.of(text))).then_some(0)
+}
+
+/// At most 200 characters without a final mark.
+pub fn looks_like_headline(words: &str) -> bool {
+    !words.ends_with(['.', '؟', '?', '!', '…', ':', '،', ',', '۔', ';', '؛'])
+        && words.chars().count() <= MAX_HEADLINE_CHARS
 }
 
 /// What the model reads of each sentence: its language, its words, the headline (none for the headline itself), the sentence before (none for

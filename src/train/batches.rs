@@ -1,6 +1,7 @@
 //! Examples → batches: the order of an epoch, the parts of a batch, the tokens that are hidden while training.
 
-use crate::dataset::{Example, SoftExample};
+use super::soft::SoftExample;
+use crate::dataset::Example;
 use crate::error::Result;
 use crate::kernels::cross_entropy::Target;
 use crate::model::mode::splitmix64;
@@ -78,13 +79,16 @@ pub fn shards<'i>(batch: &[&'i Item], n_shards: usize) -> Vec<Vec<&'i Item>> {
 pub struct Hiding {
     /// Share of the tokens that are hidden, one by one.
     pub token_rate: f64,
-    /// Share of the lexicon's terms of which all tokens are hidden: what is left are their types, as of a name never met.
+    /// Share of the lexicon's terms, of whatever type, of which all tokens are hidden: what is left are their types, as of a name
+    /// never met.
     pub term_rate: f64,
 }
 
 /// A copy of the sentence in which tokens and terms but the special ones are replaced by `mask`. Types are kept.
 ///
-/// `specials` are the ids that stay: they say where sentence and context begin. A term is a run of tokens with the same types.
+/// `specials` are the ids that stay: they say where sentence and context begin. A term is a run of
+/// tokens with the same types: a name in which a term of another type stands is drawn in parts, two terms of one type side by side
+/// are drawn as one.
 pub fn hide_tokens(encoded: &Encoded, hiding: Hiding, mask: u32, specials: &[u32], state: &mut u64) -> Encoded {
     let mut uniform = || (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64;
     let mut hidden = encoded.clone();

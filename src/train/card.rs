@@ -21,6 +21,8 @@ pub struct Card<'a, E: Borrow<Example>> {
     pub base: Option<&'a str>,
     /// What it learned from.
     pub train: &'a [E],
+    /// Number of sentences without labels whose tags by other models it learned from.
+    pub n_soft: usize,
     /// What the epoch was chosen on.
     pub dev: &'a [E],
     /// Its weights.
@@ -42,7 +44,7 @@ impl<E: Borrow<Example>> Card<'_, E> {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let origin = match self.base {
             Some(base) => format!("fine-tuned from `{base}`"),
-            None => "trained from nothing but the labels below".to_string(),
+            None => "trained from nothing but the data below".to_string(),
         };
         writeln!(out, "# {}\n", self.name)?;
         writeln!(out, "A Rasid model: it reads a sentence of a news article and answers")?;
@@ -67,6 +69,13 @@ impl<E: Borrow<Example>> Card<'_, E> {
             writeln!(out, "| {name} | {} | {} | {languages} |", articles.len(), examples.len())?;
         }
         writeln!(out)?;
+        if self.n_soft > 0 {
+            writeln!(
+                out,
+                "- besides, {} sentences without labels, with the tags that other models gave them",
+                self.n_soft
+            )?;
+        }
         for (h, head) in self.schema.heads.iter().enumerate() {
             let labels = self.train.iter().filter_map(|e| e.borrow().labels[h]).map(|l| head.classes[l].name.as_str());
             writeln!(out, "- `{}` in train: {}", head.name, counts(labels))?;

@@ -3,8 +3,9 @@
 use super::batches::{Hiding, Item, class_weights, epoch_order, mix};
 use super::checkpoint::{Checkpoint, Exact};
 use super::recipe::{ClassWeights, Recipe};
+use super::soft::SoftExample;
 use super::step::{Objective, recycle};
-use crate::dataset::{Example, SoftExample};
+use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy::CrossEntropy;
 use crate::metrics::counts::{Confusion, Over, mean_defined};

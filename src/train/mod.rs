@@ -13,6 +13,7 @@ pub mod preflight;
 pub mod recipe;
 pub mod run;
 pub mod schedule;
+pub mod soft;
 pub mod step;
 
 pub use fit::{Event, Fitted, Run};

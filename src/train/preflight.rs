@@ -3,6 +3,7 @@
 use super::batches::{Item, items};
 use super::fit::{Run, as_variables, heads};
 use super::optimizer::is_frozen;
+use super::soft::SoftExample;
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
 use crate::kernels::cross_entropy::Target;
@@ -10,6 +11,25 @@ use crate::model::weights::LEXICON_EMBEDDINGS;
 use crate::model::{Classifier, Weights};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+
+/// Checks that no sentence to choose by is among those that other models have tagged.
+///
+/// # Errors
+/// One is; the message names the place of its label.
+pub fn check_tags<E: Borrow<Example>>(soft: &[SoftExample], dev: &[E]) -> Result<()> {
+    let tagged: std::collections::BTreeSet<&str> = soft.iter().map(|e| e.text.trim()).collect();
+    match dev.iter().map(Borrow::borrow).find(|e| tagged.contains(e.text.trim())) {
+        None => Ok(()),
+        Some(e) => {
+            let error = Error::bad(
+                e.place.clone(),
+                "a dev sentence that stands in --distill too",
+                "text that no score is measured on",
+            );
+            Err(error.hint("leave its article out of what is classified for --distill"))
+        }
+    }
+}
 
 /// Checks the data: something to learn from, every head labelled, no article in two splits.
 ///

@@ -133,6 +133,10 @@ impl Recipe {
         let counts =
             [("training.epochs", t.epochs), ("training.batch_size", t.batch_size), ("training.shards", t.shards)];
         check_positive(place, &counts)?;
+        if t.term_dropout > 0.0 && !self.model.lexicon {
+            let found = format!("training.term_dropout = {} with model.lexicon = false", t.term_dropout);
+            return Err(Error::bad(place.clone(), found, "0, since no term is known"));
+        }
         let (max_tokens, longest) = (self.input.max_tokens, self.model.max_position_embeddings);
         if max_tokens < 8 || max_tokens > longest {
             let found = format!("input.max_tokens = {max_tokens}");
@@ -344,6 +348,10 @@ mod tests {
         assert!(message("trainig.seed=1").contains("did you mean \"training\"?"));
         assert!(message("training.seed").contains("table.key=value"));
         assert!(message("training.dropout=1.5").contains("training.dropout = 1.5; expected 0 or more and less than 1"));
+        assert!(
+            set(&["training.term_dropout=0.1", "model.lexicon=false"]).is_err()
+                && set(&["training.term_dropout=0.1"]).is_ok()
+        );
         assert!(message("training.seed=many").contains("invalid type"), "{}", message("training.seed=many"));
         assert!(message("model.num_attention_heads=5").contains("hidden_size = 128 with num_attention_heads = 5"));
     }

@@ -6,11 +6,12 @@ use super::card::Card;
 use super::checkpoint::Checkpoint;
 use super::fit::{Event, Run, heads};
 use super::journal::Journal;
-use super::preflight::{check_data, check_gradients};
+use super::preflight::{check_data, check_gradients, check_tags};
 use super::recipe::{Recipe, WeightsDtype};
+use super::soft::SoftExample;
 use crate::article::Classify;
 use crate::baseline::{Kinds, Tfidf};
-use crate::dataset::{Example, SoftExample, Split};
+use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
 use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
@@ -191,6 +192,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
     };
     // Refused labels leave no folder behind.
     check_data(&run, &train, &dev)?;
+    check_tags(options.soft, &dev)?;
     let resumed: Option<Checkpoint> = if options.resume { Checkpoint::load(&path, &fingerprint)? } else { None };
     let mut history = resumed.as_ref().map(|c| c.progress.history.clone()).unwrap_or_default();
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
@@ -228,6 +230,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         recipe,
         base: options.base.name.as_deref(),
         train: &train,
+        n_soft: options.soft.len(),
         dev: &dev,
         weights: &prepared.weights,
         evaluation: evaluation.as_ref(),
@@ -339,11 +342,11 @@ fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> S
     hash_weights(&mut hash, &options.base.weights);
     for (split, examples) in [("train", train), ("dev", dev)] {
         for e in examples {
-            hash.update(format!("{split}{:?}{:?}{:?}{:?}", e.text, e.title, e.previous, e.labels));
+            hash.update(format!("{split}{:?}{:?}{:?}{:?}{:?}", e.language, e.text, e.title, e.previous, e.labels));
         }
     }
     for e in options.soft {
-        hash.update(format!("soft{:?}{:?}{:?}{:?}", e.text, e.title, e.previous, e.shares));
+        hash.update(format!("soft{:?}{:?}{:?}{:?}{:?}", e.language, e.text, e.title, e.previous, e.shares));
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

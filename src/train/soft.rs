@@ -3,6 +3,7 @@
 use crate::article::SentenceInput;
 use crate::error::{Error, Place, Result};
 use crate::schema::{Head, Schema};
+use crate::sentences::looks_like_headline;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 pub struct SoftExample {
     /// ISO 639 code.
     pub language: String,
-    /// The article's headline, where the input kept it apart from the text.
+    /// The article's headline.
     pub title: Option<String>,
     /// The sentence before.
     pub previous: Option<String>,
@@ -34,46 +35,80 @@ impl SoftExample {
     }
 }
 
-/// Reads JSON lines of `rasid classify`, a file a model; the probabilities of a sentence that stands in several are averaged.
-/// The order is that of articles and sentences by name and number, whatever the order of the files.
+/// Reads JSON lines of `rasid classify`, a file a model; the probabilities of each sentence are averaged over the files. The order is
+/// that of articles and sentences by name and number, whatever the order of the files.
 ///
 /// # Errors
-/// A file that cannot be read, or a line that holds no tags of this schema: told by file and line.
+/// A file that cannot be read; a line that holds no tags of this schema; a sentence that stands in a file twice, or not in every
+/// file: told by file and line.
 pub fn read_tags(paths: &[PathBuf], schema: &Schema) -> Result<Vec<SoftExample>> {
-    // By article, then by place in it: the sentence, and how many models spoke.
-    let mut articles: BTreeMap<(String, String), BTreeMap<u64, (SoftExample, f32)>> = BTreeMap::new();
-    for path in paths {
+    // By article, then by place in it.
+    let mut articles: BTreeMap<(String, String), BTreeMap<u64, Said>> = BTreeMap::new();
+    let mut paths: Vec<&PathBuf> = paths.iter().collect();
+    paths.sort(); // sums of numbers depend on the order
+    for (n, path) in paths.iter().enumerate() {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
+        if lines.peek().is_none() {
+            let error = Error::bad(Place::file(path), "no tags", "JSON lines of `rasid classify`");
+            return Err(error.hint("rasid classify TEXT --format jsonl --output FILE writes them"));
+        }
+        for (i, line) in lines {
             let place = Place::line(path, i as u64 + 1);
-            let (key, index, tagged) = sentence(line, schema, &place)?;
-            match articles.entry(key).or_default().entry(index) {
-                std::collections::btree_map::Entry::Vacant(entry) => _ = entry.insert((tagged, 1.0)),
-                std::collections::btree_map::Entry::Occupied(mut entry) => {
-                    let (known, n) = entry.get_mut();
-                    if known.text != tagged.text {
-                        let found = format!("sentence {index} with other words than in a file before");
-                        return Err(Error::bad(place, found, "tags of the same articles in every file"));
-                    }
-                    let sums = known.shares.iter_mut().flatten().zip(tagged.shares.iter().flatten());
+            let (key, index, example) = sentence(line, schema, &place)?;
+            let sentences = articles.entry(key).or_default();
+            match sentences.get_mut(&index) {
+                None if n > 0 => {
+                    let found = format!("sentence {index} of an article that is not in {}", paths[0].display());
+                    return Err(Error::bad(place, found, SAME).hint(CLASSIFY));
+                }
+                None => _ = sentences.insert(index, Said { example, place, n_files: 1 }),
+                Some(known) if known.n_files > n || known.example.text != example.text => {
+                    let found = format!("sentence {index} of an article once more, first at {}", known.place);
+                    return Err(Error::bad(place, found, SAME).hint(CLASSIFY));
+                }
+                Some(known) => {
+                    let sums = known.example.shares.iter_mut().flatten().zip(example.shares.iter().flatten());
                     sums.for_each(|(sum, share)| *sum += share);
-                    *n += 1.0;
+                    known.n_files += 1;
                 }
             }
         }
     }
-    let mut examples = Vec::new();
-    for sentences in articles.into_values() {
-        let mut before: Option<(u64, String)> = None;
-        for (index, (mut example, n)) in sentences {
-            example.shares.iter_mut().flatten().for_each(|share| *share /= n);
-            // A sentence that --only left out is not known; nor is then what stood before.
-            example.previous = before.filter(|(last, _)| last + 1 == index).map(|(_, text)| text);
-            before = Some((index, example.text.clone()));
-            examples.push(example);
-        }
+    let said = articles.values().flat_map(BTreeMap::values);
+    if let Some(said) = said.into_iter().find(|said| said.n_files < paths.len()) {
+        let found = format!("a sentence that stands in {} of {} files", said.n_files, paths.len());
+        return Err(Error::bad(said.place.clone(), found, SAME).hint(CLASSIFY));
     }
-    Ok(examples)
+    Ok(articles.into_values().flat_map(|sentences| in_context(sentences, paths.len())).collect())
+}
+
+const SAME: &str = "each sentence once in every file, with the same words";
+const CLASSIFY: &str = "classify the same paths, written the same way, with each model";
+
+/// A sentence, where it was first read, and how many files have spoken of it.
+struct Said {
+    example: SoftExample,
+    place: Place,
+    n_files: usize,
+}
+
+/// The sentences of an article with means for sums, and with headline and sentence before as `rasid classify` had them.
+fn in_context(sentences: BTreeMap<u64, Said>, n_files: usize) -> Vec<SoftExample> {
+    // Of a plain text the headline is its first line; a sentence without a final mark ends only where its line does.
+    let first = sentences.get(&0).map(|said| &said.example).filter(|e| e.title.is_none() && sentences.len() > 1);
+    let headline = first.map(|e| e.text.clone()).filter(|text| looks_like_headline(text));
+    let mut before: Option<(u64, String)> = None;
+    let mut examples = Vec::new();
+    for (index, Said { mut example, .. }) in sentences {
+        example.shares.iter_mut().flatten().for_each(|share| *share /= n_files as f32);
+        // A sentence that --only left out is not known; nor is then what stood before.
+        example.previous = before.filter(|(last, _)| last + 1 == index).map(|(_, text)| text);
+        example.title = example.title.or_else(|| headline.clone().filter(|_| index > 0));
+        before = Some((index, example.text.clone()));
+        examples.push(example);
+    }
+    examples
 }
 
 /// Which article (source and id), which sentence of it, and what is said of it.
@@ -140,7 +175,8 @@ mod tests {
 
     #[test]
     fn models_are_averaged_and_the_sentence_before_is_found() {
-        let (a, b) = (vec![line(1, "two", 0.5), line(0, "one", 0.2), line(3, "four", 1.0)], vec![line(0, "one", 0.6)]);
+        let a = vec![line(1, "two", 0.5), line(0, "one", 0.2), line(3, "four", 1.0)];
+        let b = vec![line(3, "four", 1.0), line(0, "one", 0.6), line(1, "two", 0.5)];
         let examples = read(&[a, b]).unwrap();
         let previous: Vec<_> = examples.iter().map(|e| (e.text.as_str(), e.previous.as_deref())).collect();
         assert_eq!(previous, [("one", None), ("two", Some("one")), ("four", None)]);
@@ -150,22 +186,23 @@ mod tests {
 
     #[test]
     fn other_lines_are_refused_by_file_and_line() {
-        let message = |lines: Vec<String>| read(&[lines]).unwrap_err().to_string();
-        let broken = message(vec![line(0, "one", 0.2), "{}".into()]);
+        let one = || line(0, "one", 0.2);
+        let message = |files: &[Vec<String>]| read(files).unwrap_err().to_string();
+        let broken = message(&[vec![one(), "{}".into()]]);
         assert!(broken.contains("0.jsonl line 2") && broken.contains("rasid classify"), "{broken}");
-        assert!(
-            message(vec![line(0, "one", 0.2).replace("militia_attack", "arson")])
-                .contains("other classes of \"incident\"")
-        );
-        assert!(
-            message(vec![line(0, "one", 0.2).replace("\"islamic_state\":1", "\"islamic_state\":0.5")])
-                .contains("sum 0.5")
-        );
-        assert!(
-            read(&[vec![line(0, "one", 0.2)], vec![line(0, "two", 0.2)]])
-                .unwrap_err()
-                .to_string()
-                .contains("other words")
-        );
+        let renamed = message(&[vec![one().replace("militia_attack", "arson")]]);
+        assert!(renamed.contains("other classes of \"incident\""), "{renamed}");
+        let half = message(&[vec![one().replace("\"islamic_state\":1", "\"islamic_state\":0.5")]]);
+        assert!(half.contains("sum 0.5"), "{half}");
+        assert!(message(&[vec![]]).contains("0.jsonl: no tags"));
+        for files in [
+            vec![vec![one()], vec![line(0, "two", 0.2)]],
+            vec![vec![one(), one()]],
+            vec![vec![one()], vec![one(), line(1, "two", 0.2)]],
+            vec![vec![one(), line(1, "two", 0.2)], vec![one()]],
+        ] {
+            let told = message(&files);
+            assert!(told.contains("expected each sentence once in every file") && told.contains(" line "), "{told}");
+        }
     }
 }
