@@ -65,6 +65,13 @@ pub struct SentenceInput<'t> {
     pub previous: Option<&'t str>,
 }
 
+impl<'t> SentenceInput<'t> {
+    /// A sentence that owns its parts, as it is read.
+    pub fn of(language: &'t str, text: &'t str, title: &'t Option<String>, previous: &'t Option<String>) -> Self {
+        SentenceInput { language, text, title: title.as_deref(), previous: previous.as_deref() }
+    }
+}
+
 /// What one head says of a sentence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {

@@ -26,12 +26,7 @@ pub struct SoftExample {
 impl SoftExample {
     /// What a classifier sees of it.
     pub fn input(&self) -> SentenceInput<'_> {
-        SentenceInput {
-            language: &self.language,
-            text: &self.text,
-            title: self.title.as_deref(),
-            previous: self.previous.as_deref(),
-        }
+        SentenceInput::of(&self.language, &self.text, &self.title, &self.previous)
     }
 }
 
