@@ -3,8 +3,8 @@
 //! `cargo bench --bench pretrain_speed [-- WORD…]` measures the shapes and precisions named, or all. A line holds shape,
 //! precision, tokens a second by the clock, and tokens a second of processor time (of one core).
 
-use rasid::kernels::bf16::Instructions;
 use rasid::kernels::threads::{default_workers, single_threaded_tensors};
+use rasid::kernels::{bf16, panels};
 use rasid::model::mode::{Precision, splitmix64};
 use rasid::model::{Weights, Workspace};
 use rasid::pretrain::PretrainRecipe;
@@ -39,7 +39,10 @@ fn main() {
         for (name, precision) in [("f32", Precision::F32), ("bf16", Precision::Bf16)] {
             if named(name, &["f32", "bf16"]) {
                 let (by_clock, by_processor) = rate(shape, precision);
-                let by = if precision == Precision::Bf16 { Instructions::detected().name() } else { "gemm" };
+                let by = match precision {
+                    Precision::F32 => panels::Instructions::detected().name(),
+                    Precision::Bf16 => bf16::Instructions::detected().name(),
+                };
                 println!("{} {name} {by_clock:.0} {by_processor:.0} tokens/s by {by}", shape.0);
             }
         }

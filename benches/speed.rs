@@ -9,11 +9,16 @@ use rasid::kernels::activation::{geglu, geglu_backward};
 use rasid::kernels::adamw::AdamWStep;
 use rasid::kernels::attention::{Heads, attention, attention_backward};
 use rasid::kernels::cross_entropy::{CrossEntropy, Target};
+use rasid::kernels::int8::rows::QuantizedRows;
 use rasid::kernels::linear_cross_entropy::{Gradients, linear_cross_entropy};
-use rasid::kernels::matmul::matmul_by_rows;
+use rasid::kernels::matmul::{View, matmul_by_rows};
 use rasid::kernels::norm::{layer_norm, layer_norm_backward};
+use rasid::kernels::panels::attention::Scratch;
+use rasid::kernels::panels::{self, Panels};
 use rasid::kernels::rotary::Rotary;
 use rasid::kernels::threads::single_threaded_tensors;
+use rasid::kernels::{bf16, int8};
+use rasid::model::NumberFormat;
 use rasid::model_dir::Model;
 use rasid::read::{self, ReadOptions};
 use rasid::report::jsonl::Jsonl;
@@ -47,12 +52,13 @@ fn main() {
     };
     header("one core");
     linear(&bench);
+    linear_in_use(&bench);
     attentions(&bench);
     norms(&bench);
     geglus(&bench);
     losses(&bench);
     adamw(&bench);
-    match model_lookup::open(None) {
+    match model_lookup::open(None, NumberFormat::fastest()) {
         Ok(model) => articles(&bench, &model),
         Err(error) => println!("\nno articles tagged: {error}"),
     }
@@ -65,6 +71,7 @@ struct Bench {
 }
 
 /// Work done by one call.
+#[derive(Clone, Copy)]
 enum Work {
     /// Floating-point operations, a multiplication and an addition being two.
     Flops(usize),
@@ -140,6 +147,31 @@ fn linear(bench: &Bench) {
     }
 }
 
+/// The products of a network in use, whose weights are laid out once.
+fn linear_in_use(bench: &Bench) {
+    let of = |by: &str, (t, k, n): (usize, usize, usize)| format!("in use, {by} ({t}, {k}) → {n}");
+    for (t, k, n) in [(T, 256, 768), (T, 384, 256), (T, 384, 1152), (T, 768, 2304), (T, 1152, 768), (40, 256, 768)] {
+        let (a, b, mut out) = (numbers(t * k), numbers(n * k), vec![0.0; t * n]);
+        let (av, ov, work) = (View::dense(t, k), View::dense(t, n), Work::Flops(2 * t * k * n));
+        let panels = Panels::new(&b, n, k);
+        bench.time(&of("f32", (t, k, n)), work, || {
+            panels::product((black_box(&mut out), ov), (black_box(&a), av), &panels, 1.0, false);
+        });
+        let weight = bf16::Weight::new(&b, n, k);
+        bench.time(&of("bf16", (t, k, n)), work, || {
+            bf16::product((black_box(&mut out), ov), (black_box(&a), av), &weight, false);
+        });
+        let (weight, mut rows) = (int8::Weight::quantized(&b, n, k), QuantizedRows::default());
+        bench.time(&of("int8", (t, k, n)), work, || {
+            rows.fill(black_box(&a), t, k);
+            int8::product((black_box(&mut out), ov), &rows, &weight, false);
+        });
+        bench.time(&format!("in use, rounding ({t}, {k})"), Work::Bytes(5 * t * k), || {
+            rows.fill(black_box(&a), t, k);
+        });
+    }
+}
+
 fn attentions(bench: &Bench) {
     for (n_heads, head_dim, n) in [(4, 64, 32), (4, 64, 128), (12, 64, 128)] {
         let d = n_heads * head_dim;
@@ -152,6 +184,10 @@ fn attentions(bench: &Bench) {
         let shape = format!("{} sentences of {n}, D {d}", T / n);
         bench.time(&format!("attention, {shape}"), Work::Flops(2 * product), || {
             attention(black_box(&qkv), &starts, heads, &rotary, black_box(&mut out));
+        });
+        let mut scratch = Scratch::default();
+        bench.time(&format!("attention in use, {shape}"), Work::Flops(2 * product), || {
+            panels::attention::attention(black_box(&qkv), &starts, heads, &rotary, &mut scratch, black_box(&mut out));
         });
         // scores again, and the gradients of scores, values, queries and keys
         bench.time(&format!("attention backward, {shape}"), Work::Flops(5 * product), || {

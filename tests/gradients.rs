@@ -164,12 +164,14 @@ fn gradients_are_the_slopes_of_the_loss() {
 }
 
 #[test]
-fn gradients_in_bf16_point_where_those_in_f32_do() {
-    for (config, rate) in settings() {
+fn gradients_of_fused_layers_are_the_plain_ones_and_in_bf16_point_where_they_do() {
+    // Precision, and how far a weight's cosine, that of all and the ratio of lengths may lie from one.
+    let precisions = [(Precision::F32, [1e-6, 1e-7, 1e-5]), (Precision::Bf16, [1e-3, 1e-4, 1e-2])];
+    for ((config, rate), (precision, allowed)) in settings().flat_map(|s| precisions.map(|p| (s.clone(), p))) {
         // A network as training starts from: rounding is no small matter where huge weights saturate the softmax.
         let config = Config { hidden_size: 64, intermediate_size: 48, ..config };
         let weights = Weights::fresh(&[encoder_table(&config), head_table(&config, &heads())].concat(), 5).unwrap();
-        let workspace = Arc::new(Workspace::default());
+        let workspace = Arc::new(Workspace::new(precision));
         let exact = loss(&config, &weights, rate).backward().unwrap();
         let rounded = loss_by(&config, &weights, rate, Some(workspace.clone())).backward().unwrap();
         let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
@@ -177,15 +179,16 @@ fn gradients_in_bf16_point_where_those_in_f32_do() {
         for (name, weight) in &weights.0 {
             let exact = numbers(exact.get(weight).unwrap());
             let rounded = workspace.take(weight).unwrap_or_else(|| numbers(rounded.get(weight).unwrap()));
-            assert!(rounded != exact || !name.starts_with("layers"), "{name} was not rounded");
+            let untouched = precision == Precision::F32 || !name.starts_with("layers");
+            assert!(rounded != exact || untouched, "{name} was not rounded");
             let of_weight = [product(&exact, &rounded), product(&exact, &exact), product(&rounded, &rounded)];
             let cosine = of_weight[0] / (of_weight[1] * of_weight[2]).sqrt();
-            assert!(cosine > 0.999, "{name}, {:?}, rate {rate}: {cosine}", config.classifier_pooling);
+            assert!(cosine > 1.0 - allowed[0], "{name}, {:?}, rate {rate}: {cosine}", config.classifier_pooling);
             (0..3).for_each(|i| sums[i] += of_weight[i]);
         }
         let [dot, of_exact, of_rounded] = sums;
-        assert!(dot / (of_exact * of_rounded).sqrt() > 0.9999, "{dot} of {of_exact} and {of_rounded}");
-        assert!((of_rounded / of_exact - 1.0).abs() < 0.01, "{of_rounded} and {of_exact}");
+        assert!(dot / (of_exact * of_rounded).sqrt() > 1.0 - allowed[1], "{dot} of {of_exact} and {of_rounded}");
+        assert!((of_rounded / of_exact - 1.0).abs() < allowed[2], "{of_rounded} and {of_exact}");
     }
 }
 

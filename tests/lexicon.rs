@@ -4,6 +4,7 @@ use rasid::article::{Classify, SentenceInput};
 use rasid::dataset::{Example, Split};
 use rasid::error::Place;
 use rasid::lexicon::{Lexicon, LexiconFiles};
+use rasid::model::NumberFormat;
 use rasid::model_dir;
 use rasid::schema::Schema;
 use rasid::tokens::{Context, InputConfig, Tokenizer};
@@ -136,7 +137,7 @@ fn a_model_brings_its_own_lexicon_and_answers_as_it_was_calibrated() {
         workers: 1,
     };
     let trained = train(&options, &AtomicBool::new(false), &mut |_| ()).unwrap();
-    let opened = model_dir::open(&output).unwrap();
+    let opened = model_dir::open(&output, NumberFormat::F32).unwrap();
     assert_eq!(opened.lexicon().unwrap().files(), own_lexicon().files());
     assert!(trained.model.ngrams.is_some() && opened.ngram_weights.iter().any(|w| *w > 0.0));
     let inputs: Vec<_> = examples.iter().map(Example::input).collect();
@@ -180,6 +181,6 @@ fn a_model_brings_its_own_lexicon_and_answers_as_it_was_calibrated() {
     // types in another order would be a silent lie
     let swapped = "[[type]]\nname = \"deed\"\ndefinition = \"x\"\n[[type]]\nname = \"raider\"\ndefinition = \"x\"\n";
     std::fs::write(output.join("lexicon/types.toml"), swapped).unwrap();
-    let message = model_dir::open(&output).err().unwrap().to_string();
+    let message = model_dir::open(&output, NumberFormat::F32).err().unwrap().to_string();
     assert!(message.contains("type 0 of the lexicon is \"raider\"; expected \"deed\""), "{message}");
 }

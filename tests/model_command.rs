@@ -5,7 +5,7 @@ use candle_core::DType;
 use predicates::prelude::*;
 use predicates::str::contains;
 use rasid::model::weights::{encoder_table, head_table};
-use rasid::model::{Config, Pooling, Weights};
+use rasid::model::{Config, NumberFormat, Pooling, Weights};
 use rasid::model_dir::{self, ConfigJson, Contents};
 use rasid::schema::Schema;
 use rasid::tokens::{Context, InputConfig};
@@ -85,7 +85,7 @@ fn info_tells_labels_sizes_scores_and_checksum() {
     let data = tempfile::tempdir().unwrap();
     let folder = data.path().join("rasid/models/tiny");
     write_tiny_model(&folder);
-    let sha256 = model_dir::open(&folder).unwrap().sha256;
+    let sha256 = model_dir::open(&folder, NumberFormat::F32).unwrap().sha256;
 
     let assert = rasid(&["model", "info", folder.to_str().unwrap()], data.path()).assert().success().stderr("");
     let table = String::from_utf8(assert.get_output().stdout.clone()).unwrap();

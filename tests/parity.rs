@@ -5,7 +5,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use rasid::model::weights::head_table;
-use rasid::model::{Classifier, Config, Encoder, Mode, Pooling, Weights};
+use rasid::model::{Classifier, Config, Encoder, Engine, Mode, NumberFormat, Pooling, StoredWeights, Weights};
 use rasid::tokens::{Encoded, Packed};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -76,11 +76,23 @@ fn hidden_states(config: &Config, batch: &Packed) -> Vec<Vec<f32>> {
     encoder(config).forward(batch, &mut Mode::Eval).unwrap().to_vec2().unwrap()
 }
 
+/// Hidden states by the network in use, one row a token.
+fn hidden_states_in_use(config: &Config, format: NumberFormat, batch: &Packed) -> Vec<Vec<f32>> {
+    let weights = StoredWeights::from_tensors(&weights()).unwrap();
+    let engine = Engine::new(config, &[], &weights, format, Path::new("model.safetensors")).unwrap();
+    let hidden = engine.hidden_states(batch).unwrap();
+    hidden.chunks(config.hidden_size).map(<[f32]>::to_vec).collect()
+}
+
 /// The largest distance between the hidden states of the batch and those that transformers gives.
 fn largest_distance(config: &Config) -> f32 {
+    distance(config, |batch| hidden_states(config, batch))
+}
+
+fn distance(config: &Config, hidden_states: impl Fn(&Packed) -> Vec<Vec<f32>>) -> f32 {
     let expected = expected();
     let batch = pack(&expected.sentences);
-    let hidden = hidden_states(config, &batch);
+    let hidden = hidden_states(&batch);
     let mut distances = vec![];
     for (sentence, bounds) in expected.sentences.iter().zip(batch.starts.windows(2)) {
         let rows = &hidden[bounds[0]..bounds[1]];
@@ -98,6 +110,17 @@ fn hidden_states_are_those_of_transformers() {
     let distance = largest_distance(&config());
     println!("largest distance {distance:e}");
     assert!(distance < 1e-5, "{distance:e}");
+}
+
+#[test]
+fn hidden_states_in_use_are_those_of_transformers() {
+    let config = config();
+    // Largest distances allowed: numbers of 24 bits, and of 8.
+    for (format, allowed) in [(NumberFormat::F32, 1e-5), (NumberFormat::Bf16, 0.1), (NumberFormat::Int8, 0.15)] {
+        let distance = distance(&config, |batch| hidden_states_in_use(&config, format, batch));
+        println!("{}: largest distance {distance:e}", format.name());
+        assert!(distance < allowed, "{}: {distance:e}", format.name());
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use rasid::dataset::{Example, Split};
 use rasid::error::{Error, Place, Result};
 use rasid::metrics::bootstrap::Bootstrap;
 use rasid::metrics::cross_validation::CrossValidation;
+use rasid::model::NumberFormat;
 use rasid::report::evaluation::{Format, render_cross_validation};
 use rasid::schema::Schema;
 use serde_json::Value;
@@ -54,7 +55,7 @@ fn examples(_: &[PathBuf], _: &Schema) -> Result<Vec<Example>> {
     Ok(examples)
 }
 
-fn no_model(name: &str) -> Result<Box<dyn Classify>> {
+fn no_model(name: &str, _: NumberFormat) -> Result<Box<dyn Classify>> {
     Err(Error::bad(Place::file(name), "no such folder", "a model folder"))
 }
 

@@ -6,7 +6,7 @@ use rasid::article::{Classify, Prediction, SentenceInput};
 use rasid::dataset::{Example, Split};
 use rasid::error::{Error, Place, Result};
 use rasid::kernels::cross_entropy::CrossEntropy;
-use rasid::model::Classifier;
+use rasid::model::{Engine, NumberFormat, StoredWeights};
 use rasid::model_dir::{self, Model};
 use rasid::schema::Schema;
 use rasid::tokens::Tokenizer;
@@ -199,7 +199,9 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
         let base = from_nothing(&recipe, tokenizer(), None);
         let start = start_weights(&base, &SCHEMA, recipe.training.seed).unwrap();
         let root = tempfile::tempdir().unwrap();
-        let network = Classifier::new(&base.config, &heads(&SCHEMA), &start, Path::new("start")).unwrap();
+        let start = StoredWeights::from_tensors(&start).unwrap();
+        let network =
+            Engine::new(&base.config, &heads(&SCHEMA), &start, NumberFormat::F32, Path::new("start")).unwrap();
         let model = Model::new("start", SCHEMA.clone(), TOKENIZER.clone(), recipe.input, network);
         let inputs: Vec<_> = examples.iter().map(Example::input).collect();
         let logits = model.logits(&model.encode(&inputs).unwrap()).unwrap();
@@ -275,7 +277,7 @@ fn what_classify_writes_is_read_back_in_the_context_it_was_read_in() {
     let tags = folder.root.path().join("tags.jsonl");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rasid"));
     command
-        .args(["classify", "--quiet", "--format", "jsonl", "--output"])
+        .args(["classify", "--quiet", "--precision", "f32", "--format", "jsonl", "--output"])
         .arg(&tags)
         .arg("--model")
         .arg(folder.model());
@@ -332,7 +334,13 @@ fn tags_of_another_model_are_learned_from() {
 
 #[test]
 fn frozen_layers_stay_as_they_were() {
-    let recipe = recipe(&["training.frozen_layers=2", "model.weights_dtype=f32"]);
+    for precision in ["f32", "bf16"] {
+        frozen_layers_stay(&format!("training.precision={precision}"));
+    }
+}
+
+fn frozen_layers_stay(precision: &str) {
+    let recipe = recipe(&["training.frozen_layers=2", "model.weights_dtype=f32", precision]);
     let (folder, examples) = (Folder::new(), train_and_dev());
     let start = start_weights(&from_nothing(&recipe, tokenizer(), None), &SCHEMA, recipe.training.seed).unwrap();
     folder.go(&recipe, &examples, |_| ()).unwrap();
@@ -468,7 +476,7 @@ fn a_sentence_alone_is_a_sentence_in_a_batch_and_the_opened_folder_is_the_traine
         let trained = folder.go(&recipe(&[&setting]), &examples, |_| ()).unwrap();
         let together = predictions(&trained.model, &examples);
         assert_ne!(trained.model.temperatures, [1.0, 1.0], "the temperatures are fitted on dev");
-        let opened = model_dir::open(&folder.model()).unwrap();
+        let opened = model_dir::open(&folder.model(), NumberFormat::F32).unwrap();
         assert_eq!((&opened.sha256, &opened.name), (&trained.model.sha256, &trained.model.name));
         assert_eq!(predictions(&opened, &examples), together, "{dtype}: opened");
         for (example, prediction) in examples.iter().zip(&together) {
@@ -539,7 +547,7 @@ fn a_base_is_fine_tuned_to_other_heads_and_classes() {
 
     let tuned = Folder::new();
     let trained = tuned.go(&second, &examples, |options| (options.schema, options.base) = (&schema, opened)).unwrap();
-    let model = model_dir::open(&tuned.model()).unwrap();
+    let model = model_dir::open(&tuned.model(), NumberFormat::F32).unwrap();
     assert_eq!(predictions(&model, &examples), predictions(&trained.model, &examples));
     for prediction in predictions(&model, &examples) {
         assert_eq!(prediction.tags.iter().map(|tag| tag.probabilities.len()).collect::<Vec<_>>(), [2, 7, 3]);

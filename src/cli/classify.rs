@@ -1,6 +1,7 @@
 //! `rasid classify`: articles in, tagged sentences out.
 
 use super::knowledge::{gazetteer, lexicon};
+use super::precision::Precision;
 use super::{Output, Progress, definition, interrupt, model_lookup, say, say_error};
 use crate::article::{Article, Classify};
 use crate::error::{Error, Place, Result};
@@ -52,6 +53,10 @@ pub struct Args {
     /// Colours in the table; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     color: When,
+
+    /// Numbers that the network computes with; auto: int8 where the processor has VNNI, else f32
+    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    precision: Precision,
 
     /// Number of threads [default: one a core]
     #[arg(long, value_name = "N")]
@@ -143,7 +148,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let articles = read::articles(&inputs, &read_options(&args))?;
     let progress = Progress::start(!args.quiet && !output.is_terminal());
     progress.set("loading the model".into());
-    let mut model = model_lookup::open(args.model.as_deref())?;
+    let mut model = model_lookup::open(args.model.as_deref(), args.precision.format())?;
     let lexicon = lexicon(&mut model, &args.terms, args.explain)?;
     let context = Context {
         schema: model.schema().clone(),

@@ -1,9 +1,10 @@
 //! `rasid compare`: is one model better than another, or is it noise?
 
 use super::Output;
+use super::precision::Precision;
 use super::scoring::{self, Scored, Sources};
 use crate::dataset::Split;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metrics::bootstrap::Bootstrap;
 use crate::metrics::compare::Comparison;
 use crate::report::evaluation::{ComparisonReport, Format};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Score only records of this split [default: every record]
     #[arg(long, value_parser = scoring::split_parser())]
     pub split: Option<Split>,
+    /// Numbers that the networks compute with, for both or, separated by a comma, for each: f32,int8 [default: auto]
+    #[arg(long, value_enum, value_name = "A[,B]", value_delimiter = ',')]
+    pub precision: Vec<Precision>,
     /// How the report is written
     #[arg(long, default_value = "table", value_parser = scoring::format_parser())]
     pub format: Format,
@@ -49,9 +53,21 @@ pub struct Args {
 /// # Errors
 /// A file cannot be read or written, the models have different labels, or nothing is left to score.
 pub fn execute(args: &Args, sources: &Sources<'_>) -> Result<u8> {
+    let [first, second] = match *args.precision.as_slice() {
+        [] => [Precision::Auto; 2],
+        [both] => [both; 2],
+        [first, second] => [first, second],
+        _ => return Err(Error::Usage(format!("--precision names {}; expected one or two", args.precision.len()))),
+    };
     let output = Output::create(args.output.as_deref())?;
-    let Scored { schema, examples, models } =
-        scoring::open(&[&args.a, &args.b], &args.labels, &args.train, args.split, args.schema.as_deref(), sources)?;
+    let Scored { schema, examples, models } = scoring::open(
+        &[(&args.a, first), (&args.b, second)],
+        &args.labels,
+        &args.train,
+        args.split,
+        args.schema.as_deref(),
+        sources,
+    )?;
     let a = scoring::predict_with_progress(models[0].as_ref(), &examples)?;
     let b = scoring::predict_with_progress(models[1].as_ref(), &examples)?;
     let bootstrap = Bootstrap { resamples: args.resamples, seed: args.seed };

@@ -1,6 +1,7 @@
 //! `rasid evaluate`: a model's scores on labelled sentences.
 
 use super::Output;
+use super::precision::Precision;
 use super::scoring::{self, Scored, Sources};
 use crate::dataset::Split;
 use crate::error::{Error, Result};
@@ -44,6 +45,9 @@ pub struct Args {
     /// Exit with 1 if a figure (a share, 0 to 1) is lower, as in incident.macro_f1=0.8 [default: none]
     #[arg(long, value_name = "FIGURE=P", num_args = 1)]
     pub fail_under: Vec<String>,
+    /// Numbers that the network computes with; auto: int8 where the processor has VNNI, else f32
+    #[arg(long, value_enum, default_value_t = Precision::Auto)]
+    pub precision: Precision,
     /// Resamples of articles for the 95 % intervals; 0 for none
     #[arg(long, value_name = "N", default_value_t = Bootstrap::default().resamples)]
     pub resamples: usize,
@@ -59,8 +63,14 @@ pub struct Args {
 pub fn execute(args: &Args, sources: &Sources<'_>) -> Result<u8> {
     let output = Output::create(args.output.as_deref())?;
     let errors_file = args.errors.as_deref().map(|path| Output::create(Some(path))).transpose()?;
-    let Scored { schema, examples, models } =
-        scoring::open(&[&args.model], &args.labels, &args.train, args.split, args.schema.as_deref(), sources)?;
+    let Scored { schema, examples, models } = scoring::open(
+        &[(&args.model, args.precision)],
+        &args.labels,
+        &args.train,
+        args.split,
+        args.schema.as_deref(),
+        sources,
+    )?;
     let thresholds = args.fail_under.iter().map(|text| Threshold::parse(text, &schema)).collect::<Result<Vec<_>>>()?;
     let predictions = scoring::predict_with_progress(models[0].as_ref(), &examples)?;
     let bootstrap = Bootstrap { resamples: args.resamples, seed: args.seed };

@@ -19,7 +19,8 @@ pub mod evaluate;
 pub mod labels;
 pub mod model;
 pub mod model_lookup;
-pub mod pretrain;
+pub mod precision;
+mod pretrain;
 pub mod scoring;
 pub mod tokenizer;
 pub mod train;
@@ -96,9 +97,9 @@ fn execute(command: Command) -> Result<ExitCode> {
 
 /// Calls a scoring command with the models and labels of this machine.
 fn with_sources(command: impl FnOnce(&scoring::Sources<'_>) -> Result<u8>) -> Result<ExitCode> {
-    let open_model = |name: &str| -> Result<Box<dyn Classify>> {
+    let open_model = |name: &str, format| -> Result<Box<dyn Classify>> {
         let asked = (name != "default").then(|| Path::new(name));
-        Ok(Box::new(model_lookup::open(asked)?))
+        Ok(Box::new(model_lookup::open(asked, format)?))
     };
     let sources = scoring::Sources {
         schema: &train::default_schema,

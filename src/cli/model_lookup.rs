@@ -1,10 +1,11 @@
 //! Which model is meant by a folder, by a name, or when none is named.
 
 use crate::error::{Error, Result};
+use crate::model::NumberFormat;
 use crate::model_dir::{self, Info, Model};
 use std::path::{Component, Path, PathBuf};
 
-/// Opens the model asked for, else the default one.
+/// Opens the model asked for, else the default one, for products in the given format.
 ///
 /// A folder is taken as it is. A name without a slash that is no folder here is looked for as `models/NAME` in the places of
 /// the default model, which is the first of: the environment variable `RASID_MODEL`; `models/default` in the current folder;
@@ -13,8 +14,8 @@ use std::path::{Component, Path, PathBuf};
 ///
 /// # Errors
 /// The model cannot be opened, or there is none.
-pub fn open(asked: Option<&Path>) -> Result<Model> {
-    found(asked, model_dir::open, model_dir::embedded)
+pub fn open(asked: Option<&Path>, format: NumberFormat) -> Result<Model> {
+    found(asked, |path| model_dir::open(path, format), || model_dir::embedded(format))
 }
 
 /// What the model that [`open`] would open holds.

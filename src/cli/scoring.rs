@@ -1,11 +1,13 @@
 //! What `evaluate` and `compare` share: which sentences are scored, which models answer.
 
+use super::precision::Precision;
 use crate::article::{Classify, Prediction};
 use crate::baseline::{Kinds, Majority, Tfidf};
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
 use crate::evaluate::predict;
 use crate::lexicon::Lexicon;
+use crate::model::NumberFormat;
 use crate::report::evaluation::Format;
 use crate::schema::Schema;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -18,12 +20,15 @@ use std::sync::Arc;
 /// Reads label files against a schema.
 pub type ReadExamples<'a> = dyn Fn(&[PathBuf], &Schema) -> Result<Vec<Example>> + 'a;
 
+/// Opens a model by folder or name, for products in the given format.
+pub type OpenModel<'a> = dyn Fn(&str, NumberFormat) -> Result<Box<dyn Classify>> + 'a;
+
 /// Where models, labels and the schema come from; a test gives its own.
 pub struct Sources<'a> {
     /// The schema of baselines, where none is named and no folder brings its own.
     pub schema: &'a dyn Fn() -> Result<Schema>,
-    /// Opens a model by folder or name.
-    pub open_model: &'a dyn Fn(&str) -> Result<Box<dyn Classify>>,
+    /// Opens a model by folder or name, for products in the given format.
+    pub open_model: &'a OpenModel<'a>,
     /// Reads label files against a schema.
     pub read_examples: &'a ReadExamples<'a>,
 }
@@ -49,7 +54,7 @@ pub struct Scored {
 /// A model or a file cannot be read, the models differ in their labels from each other or from the schema file, no sentence
 /// is left, or a baseline has nothing (honest) to learn from.
 pub fn open(
-    names: &[&str],
+    names: &[(&str, Precision)],
     labels: &[PathBuf],
     train: &[PathBuf],
     split: Option<Split>,
@@ -58,9 +63,10 @@ pub fn open(
 ) -> Result<Scored> {
     let is_baseline = |name: &str| BASELINES.contains(&name);
     let mut opened = Vec::new();
-    for name in names {
-        opened.push(if is_baseline(name) { None } else { Some((sources.open_model)(name)?) });
+    for (name, precision) in names {
+        opened.push(if is_baseline(name) { None } else { Some((sources.open_model)(name, precision.format())?) });
     }
+    let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     let schema = match (schema_file, opened.iter().flatten().next()) {
         (Some(path), _) => Schema::read(path)?,
         (None, Some(model)) => model.schema().clone(),
@@ -209,13 +215,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("schema.toml");
         std::fs::write(&path, topics(["building", "weather"]).to_toml()).unwrap();
-        let open_model = |_: &str| -> Result<Box<dyn Classify>> {
+        let open_model = |_: &str, _| -> Result<Box<dyn Classify>> {
             let (schema, read) = (topics(["sport", "weather"]), examples(&[], &topics(["", ""]))?);
             Ok(Box::new(Majority::train(&schema, &read.iter().collect::<Vec<_>>())))
         };
         let compiled_in = || Ok(topics(["compiled", "in"]));
         let sources = Sources { schema: &compiled_in, open_model: &open_model, read_examples: &examples };
-        let scored = |name: &str, file: Option<&Path>| open(&[name], &[], &[], Some(Split::Test), file, &sources);
+        let scored = |name: &str, file: Option<&Path>| {
+            open(&[(name, Precision::F32)], &[], &[], Some(Split::Test), file, &sources)
+        };
         let first_label = |scored: Result<Scored>| scored.map(|s| s.schema.heads[0].classes[0].name.clone());
         assert_eq!(first_label(scored("majority", Some(&path))).unwrap(), "building");
         assert_eq!(first_label(scored("majority", None)).unwrap(), "compiled");

@@ -1,4 +1,4 @@
-//! The two halves of a layer in training with products in bf16, each one operation with its backward pass: nothing between two
+//! The two halves of a layer in training, each one operation with its backward pass: nothing between two
 //! products becomes a tensor, and gradients of weights go to the worker's [`Workspace`].
 //!
 //! The mathematics is that of [`Encoder::forward`](super::Encoder::forward), and a test holds the two together.
@@ -7,12 +7,11 @@ use super::ops::{tensor, values, with_values};
 use super::workspace::Workspace;
 use crate::kernels::activation::{geglu, geglu_recomputed};
 use crate::kernels::attention::Heads;
-use crate::kernels::bf16::attention::{attention, attention_backward};
-use crate::kernels::bf16::matmul;
 use crate::kernels::matmul::View;
 use crate::kernels::norm::{layer_norm, layer_norm_backward_added};
 use crate::kernels::rotary::Rotary;
 use crate::kernels::simd::dispatch;
+use crate::kernels::training::attention::{attention, attention_backward};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,8 +82,9 @@ impl Branch {
         (t, k, n): (usize, usize, usize),
     ) -> Result<()> {
         let (xv, yv, wv) = (View::dense(t, k), View::dense(t, n), View::dense(n, k));
-        self.workspace.add(weight, |dw, accumulate| matmul((dw, wv), (dy, yv.t()), (x, xv), accumulate));
-        with_values(weight, |w| matmul((dx, xv), (dy, yv), (w, wv), false))
+        let by = self.workspace.products();
+        self.workspace.add(weight, |dw, accumulate| by.matmul((dw, wv), (dy, yv.t()), (x, xv), accumulate));
+        with_values(weight, |w| by.matmul((dx, xv), (dy, yv), (w, wv), false))
     }
 }
 
@@ -96,26 +96,27 @@ impl CustomOp1 for Block {
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (t, d) = layout.shape().dims2()?;
         let (x, branch, workspace) = (values(x, layout)?, &self.branch, &self.branch.workspace);
+        let by = workspace.products();
         let ((n, _), (_, k)) = (branch.inner.dims2()?, branch.back.dims2()?);
         let normed = branch.normed(x)?;
         let (mut inner, mut middle) = (workspace.buffer(t * n), workspace.buffer(t * k));
         let (inner_view, middle_view, out_view) = (View::dense(t, n), View::dense(t, k), View::dense(t, d));
         with_values(&branch.inner, |w| {
-            matmul((&mut inner, inner_view), (&normed, out_view), (w, View::dense(n, d).t()), false)
+            by.matmul((&mut inner, inner_view), (&normed, out_view), (w, View::dense(n, d).t()), false)
         })?;
         workspace.recycle(normed);
         match &self.middle {
-            Middle::Attention { starts, heads, rotary } => attention(&inner, starts, *heads, rotary, &mut middle),
+            Middle::Attention { starts, heads, rotary } => attention(by, &inner, starts, *heads, rotary, &mut middle),
             Middle::GeGlu => geglu(&inner, k, &mut middle),
         }
         let mut out = x.to_vec();
         with_values(&branch.back, |w| {
             let weight = (w, View::dense(d, k).t());
             let Some(factors) = &branch.dropout else {
-                return matmul((&mut out, out_view), (&middle, middle_view), weight, true);
+                return by.matmul((&mut out, out_view), (&middle, middle_view), weight, true);
             };
             let mut product = workspace.buffer(t * d);
-            matmul((&mut product, out_view), (&middle, middle_view), weight, false);
+            by.matmul((&mut product, out_view), (&middle, middle_view), weight, false);
             out.iter_mut().zip(&product).zip(factors).for_each(|((o, p), f)| *o += p * f);
             workspace.recycle(product);
         })?;
@@ -147,6 +148,7 @@ impl Block {
         (inner, mut middle): (Vec<f32>, Vec<f32>),
     ) -> Result<Vec<f32>> {
         let (branch, workspace) = (&self.branch, &self.branch.workspace);
+        let by = workspace.products();
         let ((n, _), (_, k)) = (branch.inner.dims2()?, branch.back.dims2()?);
         let dropped = branch.dropout.as_ref().map(|factors| {
             let mut dropped = workspace.buffer(t * d);
@@ -158,17 +160,17 @@ impl Block {
         match &self.middle {
             Middle::Attention { starts, heads, rotary } => {
                 branch.product_backward(&branch.back, dout, &middle, &mut dmiddle, (t, k, d))?;
-                attention_backward(&inner, starts, *heads, rotary, &dmiddle, &mut dinner);
+                attention_backward(by, &inner, starts, *heads, rotary, &dmiddle, &mut dinner);
             }
             Middle::GeGlu => {
                 let (out, to) = (View::dense(t, d), View::dense(t, k));
                 with_values(&branch.back, |w| {
-                    matmul((&mut dmiddle, to), (dout, out), (w, View::dense(d, k)), false);
+                    by.matmul((&mut dmiddle, to), (dout, out), (w, View::dense(d, k)), false);
                 })?;
                 middle = workspace.buffer(t * k);
                 geglu_recomputed(&inner, k, &dmiddle, &mut dinner, &mut middle);
                 workspace.add(&branch.back, |dw, accumulate| {
-                    matmul((dw, View::dense(d, k)), (dout, out.t()), (&middle, to), accumulate);
+                    by.matmul((dw, View::dense(d, k)), (dout, out.t()), (&middle, to), accumulate);
                 });
             }
         }

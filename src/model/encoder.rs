@@ -14,7 +14,7 @@ use crate::error::{Error, Place, Result};
 use crate::kernels::attention::Heads;
 use crate::kernels::rotary::Rotary;
 use crate::tokens::Packed;
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,6 +41,13 @@ struct Layer {
     wi: Tensor,                     // (2F, D)
     mlp_out: Tensor,                // (D, F)
     heads: Heads,
+}
+
+impl Layer {
+    /// Whether any of its weights is a variable.
+    fn is_trained(&self) -> bool {
+        [&self.wqkv, &self.attention_out, &self.mlp_norm, &self.wi, &self.mlp_out].iter().any(|w| w.is_variable())
+    }
 }
 
 impl Encoder {
@@ -112,7 +119,12 @@ impl Encoder {
         for layer in &self.layers {
             let rotary = if layer.heads.window.is_none() { &self.global_rotary } else { &self.local_rotary };
             if let Some(workspace) = &workspace {
-                x = self.rounded(layer, &x, (&starts, rotary), mode, workspace)?;
+                // A fused layer sends gradients to its weights when one comes to its input. Where all below is frozen none
+                // would, so that the input is made to ask for one.
+                if !x.track_op() && layer.is_trained() {
+                    x = Var::from_tensor(&x)?.into_inner();
+                }
+                x = self.fused(layer, &x, (&starts, rotary), mode, workspace)?;
                 continue;
             }
             let normed = match &layer.attention_norm {
@@ -129,8 +141,8 @@ impl Encoder {
         Ok(ops::layer_norm(&x, &self.final_norm, self.norm_eps)?)
     }
 
-    /// A layer with products in bf16.
-    fn rounded(
+    /// A layer in training, fused.
+    fn fused(
         &self,
         layer: &Layer,
         x: &Tensor,

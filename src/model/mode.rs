@@ -2,6 +2,7 @@
 
 use super::workspace::Workspace;
 use crate::error::Result;
+use crate::kernels::training::Products;
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 pub enum Mode<'r> {
     /// Nothing is dropped.
     Eval,
-    /// Values are dropped by masks drawn from this generator; products are rounded to bf16 where there is a workspace.
+    /// Values are dropped by masks drawn from this generator; with a workspace, layers are fused and products are as it says.
     Train(&'r mut Dropout, Option<Arc<Workspace>>),
 }
 
@@ -51,12 +52,12 @@ impl Mode<'_> {
     /// The precision of products; that of a network in use is f32.
     pub fn precision(&self) -> Precision {
         match self {
-            Mode::Train(_, Some(_)) => Precision::Bf16,
+            Mode::Train(_, Some(workspace)) if workspace.products() == Products::Bf16 => Precision::Bf16,
             _ => Precision::F32,
         }
     }
 
-    /// The workspace of training in bf16.
+    /// The workspace of training.
     pub fn workspace(&self) -> Option<Arc<Workspace>> {
         match self {
             Mode::Train(_, workspace) => workspace.clone(),

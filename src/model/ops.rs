@@ -10,7 +10,7 @@ use crate::kernels::cross_entropy::{CrossEntropy, Target};
 use crate::kernels::linear_cross_entropy::{self, Gradients};
 use crate::kernels::matmul::{View, matmul, matmul_by_rows};
 use crate::kernels::rotary::Rotary;
-use crate::kernels::{activation, bf16, norm};
+use crate::kernels::{activation, bf16, norm, training};
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// Mean over M rows of the cross-entropy of `hidden @ tableᵀ`: hidden (M, D), table (V, D), M targets; gives a scalar.
 ///
 /// The gradients are computed along with the loss and kept for the backward pass, which would else repeat the products. With
-/// a workspace the products are in bf16 and the table's gradient goes there.
+/// a workspace the products are as it says and the table's gradient goes there.
 pub fn linear_cross_entropy(
     hidden: &Tensor,
     table: &Tensor,
@@ -233,11 +233,14 @@ impl CustomOp2 for LinearCrossEntropy {
         let mut dw = self.workspace.as_ref().map_or_else(|| vec![0.0; v * d], |workspace| workspace.buffer(v * d));
         let scale = 1.0 / m.max(1) as f32;
         let gradients = Gradients { hidden: &mut dh, table: &mut dw };
-        let kernel = match self.workspace {
-            None => linear_cross_entropy::linear_cross_entropy,
-            Some(_) => bf16::cross_entropy::linear_cross_entropy,
+        let (h, w, targets, gradients) = (values(h, hl)?, values(w, wl)?, &self.targets, Some(gradients));
+        let loss = match &self.workspace {
+            None => linear_cross_entropy::linear_cross_entropy(h, w, d, targets, scale, gradients),
+            Some(workspace) => {
+                let by = workspace.products();
+                training::cross_entropy::linear_cross_entropy(by, h, w, d, targets, scale, gradients)
+            }
         };
-        let loss = kernel(values(h, hl)?, values(w, wl)?, d, &self.targets, scale, Some(gradients));
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((dh, dw));
         Ok((CpuStorage::F32(vec![loss as f32 * scale]), Shape::from(())))
     }

@@ -1,23 +1,38 @@
-//! What one worker keeps while it trains in bf16: the gradients of the weights, summed where they arise, and memory that goes
+//! What one worker keeps while it trains: the gradients of the weights, summed where they arise, and memory that goes
 //! from one operation, and from one step, to the next.
 
 use super::mode::Precision;
+use crate::kernels::training::Products;
 use candle_core::{Tensor, TensorId};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Sums and memory of one worker.
-#[derive(Default)]
 pub struct Workspace {
+    products: Products,
     sums: Mutex<HashMap<TensorId, Vec<f32>>>,
     free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>, // by capacity
 }
 
 impl Workspace {
-    /// One for each of `n` workers if this precision needs it, else none for each.
+    /// An empty one, for products of this precision.
+    pub fn new(precision: Precision) -> Workspace {
+        let products = match precision {
+            Precision::F32 => Products::F32,
+            Precision::Bf16 => Products::Bf16,
+        };
+        Workspace { products, sums: Mutex::default(), free: Mutex::default() }
+    }
+
+    /// One for each of `n` workers.
     pub fn for_workers(precision: Precision, n: usize) -> Vec<Option<Arc<Workspace>>> {
-        (0..n).map(|_| (precision == Precision::Bf16).then(Arc::default)).collect()
+        (0..n).map(|_| Some(Arc::new(Workspace::new(precision)))).collect()
+    }
+
+    /// How products are computed.
+    pub fn products(&self) -> Products {
+        self.products
     }
 
     /// Memory for `n` numbers, which hold anything.
@@ -75,7 +90,7 @@ mod tests {
     #[test]
     fn the_first_gradient_is_written_and_the_next_is_added_in_memory_that_returns() {
         let weight = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
-        let workspace = Workspace::default();
+        let workspace = Workspace::new(Precision::F32);
         workspace.recycle(vec![9.0; 3]);
         let write = |value: f32| {
             workspace.add(&weight, |sum, accumulate| {

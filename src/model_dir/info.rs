@@ -4,7 +4,7 @@ use super::config_json::ConfigJson;
 use super::open::{EMBEDDED, check_folder, open, open_base, shipped_files};
 use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
 use crate::error::{Error, Place, Result};
-use crate::model::Config;
+use crate::model::{Config, NumberFormat};
 use crate::tokens::InputConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -104,7 +104,7 @@ pub fn info(path: &Path) -> Result<Info> {
     let config = ConfigJson::parse(&read(CONFIG)?, &path.join(CONFIG))?;
     match config.heads.is_empty() {
         true => drop(open_base(path)?),
-        false => drop(open(path)?),
+        false => drop(open(path, NumberFormat::F32)?),
     }
     let metrics_path = path.join(METRICS);
     let metrics = if metrics_path.exists() { read_metrics(&read(METRICS)?, &metrics_path)? } else { Value::Null };

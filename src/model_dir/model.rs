@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernels::math::softmax_in_place;
 use crate::kernels::threads::{default_workers, in_parallel};
 use crate::lexicon::Lexicon;
-use crate::model::{Classifier, Mode};
+use crate::model::Engine;
 use crate::schema::Schema;
 use crate::tokens::{Encoded, InputConfig, Packed, Tokenizer};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Model {
     /// How much it reads.
     pub input: InputConfig,
     /// The network.
-    pub classifier: Classifier,
+    pub engine: Engine,
     /// A linear classifier on n-grams beside it.
     pub ngrams: Option<Tfidf>,
     /// One a head: what the n-grams' logarithms of probabilities are multiplied by.
@@ -40,17 +40,11 @@ pub struct Model {
 
 impl Model {
     /// A model over a network; temperatures are 1 and the workers as many as cores.
-    pub fn new(
-        name: &str,
-        schema: Schema,
-        tokenizer: Arc<Tokenizer>,
-        input: InputConfig,
-        classifier: Classifier,
-    ) -> Model {
+    pub fn new(name: &str, schema: Schema, tokenizer: Arc<Tokenizer>, input: InputConfig, engine: Engine) -> Model {
         let temperatures = vec![1.0; schema.heads.len()];
         let (ngrams, ngram_weights) = (None, vec![0.0; schema.heads.len()]);
         let (name, sha256, workers) = (name.to_string(), String::new(), default_workers());
-        Model { name, sha256, schema, tokenizer, input, classifier, ngrams, ngram_weights, temperatures, workers }
+        Model { name, sha256, schema, tokenizer, input, engine, ngrams, ngram_weights, temperatures, workers }
     }
 
     /// The lexicon that network or n-grams look into.
@@ -77,7 +71,7 @@ impl Model {
     /// input, and a sentence's logits are the same in every pack.
     ///
     /// # Errors
-    /// The network's tensors fail.
+    /// A sentence is longer than the network reads.
     pub fn logits(&self, encoded: &[Encoded]) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut order: Vec<usize> = (0..encoded.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(encoded[*i].ids.len()));
@@ -94,16 +88,15 @@ impl Model {
             }
             room = room.saturating_sub(n);
         }
-        let results = in_parallel(&packs, self.workers, |pack| -> Result<Vec<Vec<Vec<f32>>>> {
+        let results = in_parallel(&packs, self.workers, |pack| {
             let batch = Packed::new(&pack.iter().map(|i| &encoded[*i]).collect::<Vec<_>>());
-            let heads = self.classifier.forward(&batch, &mut Mode::Eval)?;
-            heads.iter().map(|logits| Ok(logits.to_vec2::<f32>()?)).collect()
+            self.engine.logits(&batch)
         });
         let mut logits = vec![Vec::new(); encoded.len()];
         for (pack, heads) in packs.iter().zip(results) {
-            for head in heads? {
-                for (i, row) in pack.iter().zip(head) {
-                    logits[*i].push(row);
+            for (head, of) in heads?.iter().zip(&self.schema.heads) {
+                for (i, row) in pack.iter().zip(head.chunks_exact(of.classes.len())) {
+                    logits[*i].push(row.to_vec());
                 }
             }
         }

@@ -6,25 +6,27 @@ use super::{CONFIG, LEXICON, SCHEMA, TOKENIZER, WEIGHTS};
 use crate::baseline::store::PREFIX;
 use crate::baseline::{Kinds, Tfidf};
 use crate::error::{Error, Place, Result};
+use crate::kernels::mapping;
 use crate::lexicon::{Lexicon, LexiconFiles};
-use crate::model::{Classifier, Weights};
+use crate::model::{Bytes, Engine, NumberFormat, StoredWeights, Weights};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Opens a model directory.
+/// Opens a model directory, for products in the given format. The weights' file is mapped: embeddings are read where they
+/// lie, so nobody may write into it meanwhile (a new model replaces the folder, which does no harm).
 ///
 /// # Errors
 /// The folder or one of its files is missing, cut short, not of this schema, or a weight has the wrong shape.
-pub fn open(path: &Path) -> Result<Model> {
+pub fn open(path: &Path, format: NumberFormat) -> Result<Model> {
     check_folder(path)?;
     let read = |name: &str| read_file(&path.join(name));
-    let files = [read(CONFIG)?, read(SCHEMA)?, read(TOKENIZER)?, read(WEIGHTS)?];
-    assemble([&files[0], &files[1], &files[2], &files[3]], path)
+    let files = [read(CONFIG)?, read(SCHEMA)?, read(TOKENIZER)?];
+    assemble([&files[0], &files[1], &files[2]], map_file(&path.join(WEIGHTS))?, format, path)
 }
 
 pub(super) fn check_folder(path: &Path) -> Result<()> {
@@ -40,8 +42,9 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// As [`open`], which would be a fault of the build; or the program was built without the feature `embedded`.
-pub fn embedded() -> Result<Model> {
-    assemble(shipped_files()?, Path::new(EMBEDDED))
+pub fn embedded(format: NumberFormat) -> Result<Model> {
+    let [config, schema, tokenizer, weights] = shipped_files()?;
+    assemble([config, schema, tokenizer], Bytes::Static(weights), format, Path::new(EMBEDDED))
 }
 
 /// What stands for a path where the model is in the program.
@@ -81,13 +84,23 @@ pub fn open_base(path: &Path) -> Result<(ConfigJson, Weights, Tokenizer)> {
 
 /// A file of a model directory; a folder without it is no model.
 fn read_file(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).map_err(|fault| match fault.kind() {
+    std::fs::read(file).map_err(not_read(file))
+}
+
+/// As [`read_file`], by way of the system's memory mapping.
+fn map_file(file: &Path) -> Result<Bytes> {
+    let map = std::fs::File::open(file).and_then(|open| mapping::map(&open)).map_err(not_read(file))?;
+    Ok(Bytes::Shared(Arc::new(map)))
+}
+
+fn not_read(file: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+    move |fault| match fault.kind() {
         std::io::ErrorKind::NotFound => {
             let error = Error::bad(Place::file(file), "no such file", "a file that every model directory has");
             error.hint("the folder is no model or was copied in part; fetch it again, or `rasid train` writes one")
         }
         _ => Error::io("read", file)(fault),
-    })
+    }
 }
 
 /// Parses a safetensors file; all weights come out as f32.
@@ -95,20 +108,19 @@ fn read_file(file: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// The file is not safetensors or was cut short.
 pub fn read_weights(bytes: &[u8], path: &Path) -> Result<Weights> {
-    Ok(read_tensors(bytes, path)?.0)
+    let network = StoredWeights::find(Bytes::Shared(Arc::new(bytes.to_vec())), path)?;
+    network.without(PREFIX).to_tensors()
 }
 
-/// The network's weights as f32, and the tensors of the n-grams beside it as they are.
-fn read_tensors(bytes: &[u8], path: &Path) -> Result<(Weights, BTreeMap<String, Tensor>)> {
-    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| {
-        let found =
-            format!("{} bytes that are no whole safetensors file ({})", bytes.len(), first_line(&e.to_string()));
-        Error::bad(Place::file(path), found, "the weights that `rasid train` wrote")
-            .hint("the file was cut short or damaged; fetch it again")
-    })?;
-    let (ngrams, network): (Vec<_>, Vec<_>) = tensors.into_iter().partition(|(name, _)| name.starts_with(PREFIX));
-    let network = network.into_iter().map(|(name, tensor)| Ok((name, tensor.to_dtype(DType::F32)?)));
-    Ok((Weights(network.collect::<Result<_>>()?), ngrams.into_iter().collect()))
+/// The tensors of the n-grams beside the network, as they are; none in most files.
+fn ngram_tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    let file = candle_core::safetensors::SliceSafetensors::new(bytes)?;
+    let names = file.tensors().into_iter().map(|(name, _)| name).filter(|name| name.starts_with(PREFIX));
+    let load = |name: String| match file.load(&name, &Device::Cpu) {
+        Ok(tensor) => Ok((name, tensor)),
+        Err(e) => Err(Error::bad(Place::file(path), format!("weight \"{name}\": {e}"), "a readable one")),
+    };
+    names.map(load).collect()
 }
 
 /// The lexicon of a model that wants one: its own, if it brings a folder, else the one compiled in.
@@ -136,11 +148,12 @@ fn check_types(wanted: &[String], lexicon: &Lexicon, path: &Path) -> Result<()> 
     Ok(())
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or("")
-}
-
-fn assemble([config, schema, tokenizer, weights]: [&[u8]; 4], path: &Path) -> Result<Model> {
+fn assemble(
+    [config, schema, tokenizer]: [&[u8]; 3],
+    weights: Bytes,
+    format: NumberFormat,
+    path: &Path,
+) -> Result<Model> {
     let config_path = path.join(CONFIG);
     let config = ConfigJson::parse(config, &config_path)?;
     let schema_path = path.join(SCHEMA);
@@ -155,17 +168,18 @@ fn assemble([config, schema, tokenizer, weights]: [&[u8]; 4], path: &Path) -> Re
         let expected = format!("at most {}, as config.json says", config.encoder.vocab_size);
         return Err(Error::bad(Place::file(path.join(TOKENIZER)), found, expected));
     }
-    let sha256 = Sha256::digest(weights).iter().map(|b| format!("{b:02x}")).collect();
+    let sha256 = Sha256::digest(weights.as_ref()).iter().map(|b| format!("{b:02x}")).collect();
     let weights_path = path.join(WEIGHTS);
-    let (weights, ngrams) = read_tensors(weights, &weights_path)?;
+    let stored = StoredWeights::find(weights.clone(), &weights_path)?;
     let lexicon = lexicon(&config, path)?;
     let tokenizer =
         tokenizer.with_lexicon((!config.encoder.lexicon_types.is_empty()).then(|| lexicon.clone()).flatten());
     let heads: Vec<(String, usize)> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
-    let classifier = Classifier::new(&config.encoder, &heads, &weights, &weights_path)?;
-    let mut model = Model::new(&config.name, schema, Arc::new(tokenizer), config.input, classifier);
+    let engine = Engine::new(&config.encoder, &heads, &stored, format, &weights_path)?;
+    let mut model = Model::new(&config.name, schema, Arc::new(tokenizer), config.input, engine);
     if let Some(kinds) = config.ngrams {
         let kinds = Kinds { letters: kinds.letters, lexicon: if kinds.lexicon { lexicon } else { None } };
+        let ngrams = ngram_tensors(weights.as_ref(), &weights_path)?;
         model.ngrams = Some(Tfidf::from_tensors(&model.schema, kinds, &ngrams, &weights_path)?);
     }
     model.ngram_weights = config.heads.iter().map(|h| h.ngram_weight).collect();

@@ -14,6 +14,7 @@
 //! whole.
 
 use crate::error::{Error, Place, Result};
+use crate::kernels::mapping;
 use crate::tokens::Tokenizer;
 use crate::tokens::corpus::{Source, each_line};
 use memmap2::Mmap;
@@ -38,8 +39,8 @@ impl TokenFile {
     /// Maps a file that [`TokenWriter`] wrote with the same key; none if there is none, or it is another, older or damaged one.
     pub fn open(path: &Path, key: u64) -> Option<TokenFile> {
         let file = File::open(path).ok()?;
-        // SAFETY: the file is replaced whole by renaming, never written in place, so what is mapped does not change.
-        let map = unsafe { Mmap::map(&file) }.ok()?;
+        // The file is replaced whole by renaming, never written in place, so what is mapped does not change.
+        let map = mapping::map(&file).ok()?;
         let header = map.get(..HEADER_BYTES)?;
         let number = |i: usize| usize::try_from(number_at(header, 8 * i)).ok();
         let (n_lines, n_tokens) = (number(3)?, number(4)?);

@@ -9,7 +9,7 @@ use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy::CrossEntropy;
 use crate::metrics::counts::{Confusion, Over, mean_defined};
-use crate::model::{Classifier, Weights, Workspace};
+use crate::model::{Classifier, Config, Engine, NumberFormat, StoredWeights, Weights, Workspace};
 use crate::model_dir::Model;
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
@@ -189,7 +189,7 @@ impl Run<'_> {
                 }
             }
             // ---- the end of the epoch: score, keep the best, save
-            let (dev_macro_f1, dev_score) = self.score(&network, dev)?;
+            let (dev_macro_f1, dev_score) = self.score(&weights, dev)?;
             let loss = state.progress.loss_sum.0 / state.progress.step_in_epoch.max(1) as f64;
             // Not from the loop: a run resumed at the end of an epoch takes no step in it.
             let learning_rate = course.learning_rate(state.optimizer.step.saturating_sub(1), n_steps);
@@ -239,12 +239,13 @@ impl Run<'_> {
     }
 
     /// Macro F1 of each head on the dev set, and their mean.
-    fn score<E: Borrow<Example>>(&self, network: &Classifier, dev: &[E]) -> Result<(Vec<Option<f64>>, Option<f64>)> {
+    fn score<E: Borrow<Example>>(&self, weights: &Weights, dev: &[E]) -> Result<(Vec<Option<f64>>, Option<f64>)> {
         if dev.is_empty() {
             return Ok((vec![None; self.schema.heads.len()], None));
         }
         let (schema, tokenizer) = (self.schema.clone(), self.tokenizer.clone());
-        let mut model = Model::new("", schema, tokenizer, self.recipe.input, network.clone());
+        let mut model =
+            Model::new("", schema, tokenizer, self.recipe.input, engine(self.config, self.schema, weights)?);
         model.workers = self.workers;
         let inputs: Vec<_> = dev.iter().map(|e| e.borrow().input()).collect();
         let predictions = crate::article::Classify::classify(&model, &inputs)?;
@@ -261,6 +262,15 @@ impl Run<'_> {
         let mean = mean_defined(macro_f1.iter().copied());
         Ok((macro_f1, mean))
     }
+}
+
+/// The network in use, in f32, with the weights as they stand.
+///
+/// # Errors
+/// A weight is missing or has another shape than the configuration says.
+pub fn engine(config: &Config, schema: &Schema, weights: &Weights) -> Result<Engine> {
+    let weights = StoredWeights::from_tensors(weights)?;
+    Engine::new(config, &heads(schema), &weights, NumberFormat::F32, "the trained network".as_ref())
 }
 
 /// Names and sizes of the heads.

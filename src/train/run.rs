@@ -4,7 +4,7 @@ use super::batches::items;
 use super::calibrate::{mixture, temperature};
 use super::card::Card;
 use super::checkpoint::Checkpoint;
-use super::fit::{Event, Run, heads};
+use super::fit::{Event, Run, engine, heads};
 use super::journal::Journal;
 use super::preflight::{check_data, check_gradients, check_tags};
 use super::recipe::{Recipe, WeightsDtype};
@@ -16,7 +16,7 @@ use crate::error::{Error, Place, Result};
 use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
 use crate::model::weights::{LEXICON_EMBEDDINGS, encoder_table, head_table};
-use crate::model::{Classifier, Config, Weights};
+use crate::model::{Config, NumberFormat, Weights};
 use crate::model_dir::{self, ConfigJson, Contents, Model};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
@@ -158,8 +158,13 @@ pub fn prepare(
     let fitted = run.fit(start, resumed, train, dev, on_event)?;
     // What is calibrated and scored is what is stored: rounded first.
     let weights = rounded(&fitted.best, dtype(run.recipe))?;
-    let classifier = Classifier::new(run.config, &heads(run.schema), &weights, Path::new("the trained network"))?;
-    let mut model = Model::new(name, run.schema.clone(), run.tokenizer.clone(), run.recipe.input, classifier);
+    let mut model = Model::new(
+        name,
+        run.schema.clone(),
+        run.tokenizer.clone(),
+        run.recipe.input,
+        engine(run.config, run.schema, &weights)?,
+    );
     model.workers = run.workers;
     if run.recipe.model.ngrams {
         let kinds = Kinds { letters: true, lexicon: base.lexicon.clone() };
@@ -259,7 +264,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
     contents.weights = &prepared.weights;
     model_dir::write(output, &contents)?;
     std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-    model.sha256 = model_dir::open(output)?.sha256;
+    model.sha256 = model_dir::open(output, NumberFormat::F32)?.sha256;
     Ok(Trained { model, evaluation, best_epoch: prepared.best_epoch })
 }
 

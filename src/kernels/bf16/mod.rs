@@ -6,8 +6,6 @@
 //! machine runs if it can. They differ in the order of the sums only; on one machine, whatever the number of threads, the
 //! bits are the same.
 
-pub mod attention;
-pub mod cross_entropy;
 pub mod portable;
 pub mod tile;
 
@@ -139,6 +137,58 @@ pub fn matmul_by(
     });
 }
 
+/// A weight rounded and laid out once, for a network in use.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    n: usize,
+    k: usize,
+    tiles: Vec<Tile>,
+}
+
+impl Weight {
+    /// Rounds a weight (N, K), as PyTorch stores it.
+    pub fn new(weight: &[f32], n: usize, k: usize) -> Weight {
+        let mut tiles = vec![Tile::ZERO; 2 * k.div_ceil(DEPTH) * n.div_ceil(BLOCK)];
+        pack(&mut tiles, &Source::rows(weight, View::dense(n, k)), 0..n, 0..k, Order::ByDepth);
+        Weight { n, k, tiles }
+    }
+
+    /// N and K.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.n, self.k)
+    }
+}
+
+/// `out = x @ wᵀ`, or `out += x @ wᵀ` if `accumulate`, x rounded to bf16: x is (M, K), w (N, K), out (M, N) with neighbouring columns
+/// side by side.
+///
+/// A row of `out` has the same bits whatever rows stand beside it. Panics if the shapes do not match or a view leaves its
+/// slice: both are faults of the caller.
+pub fn product((out, ov): (&mut [f32], View), (x, xv): (&[f32], View), w: &Weight, accumulate: bool) {
+    let (m, (n, k)) = (ov.rows, w.shape());
+    assert!(xv.rows == m && xv.columns == k && ov.columns == n, "product of {xv:?} and ({n}, {k}) into {ov:?}");
+    assert!((ov.column_stride == 1 || n <= 1) && ov.fits(out.len()) && xv.fits(x.len()), "a view leaves its slice");
+    if n == 0 {
+        return;
+    }
+    if k == 0 {
+        if !accumulate {
+            (0..m).for_each(|i| out[ov.offset + i * ov.row_stride..][..n].fill(0.0));
+        }
+        return;
+    }
+    let rows = Source::rows(x, xv);
+    SCRATCH.with_borrow_mut(|(tiles, _)| {
+        tiles.resize(2 * k.div_ceil(DEPTH), Tile::ZERO);
+        for i in (0..m).step_by(BLOCK) {
+            let target = Target { stride: ov.row_stride, rows: BLOCK.min(m - i), columns: n };
+            pack(tiles, &rows, i..i + target.rows, 0..k, Order::ByRow);
+            let out = &mut out[ov.offset + i * ov.row_stride..];
+            target.multiply(Instructions::detected(), out, tiles, &w.tiles, accumulate);
+        }
+    });
+}
+
 /// A stripe of the output, at most [`BLOCK`] rows high.
 struct Target {
     stride: usize,
@@ -219,6 +269,22 @@ mod tests {
             prop_assert!(distance <= tolerance, "{by:?} {shape:?} {flags:?}: {distance} from the definition");
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_weight_laid_out_once_gives_the_same_product() {
+        for (m, k, n) in [(0, 3, 3), (1, 1, 1), (5, 0, 4), (33, 70, 31), (64, 600, 130)] {
+            let (x, w) = (numbers(m * k, 1.0), numbers(n * k, 2.0));
+            for accumulate in [false, true] {
+                let (mut expected, mut out) = (vec![0.5; m * n], vec![0.5; m * n]);
+                let (xv, ov) = (View::dense(m, k), View::dense(m, n));
+                matmul((&mut expected, ov), (&x, xv), (&w, View::dense(n, k).t()), accumulate);
+                super::product((&mut out, ov), (&x, xv), &Weight::new(&w, n, k), accumulate);
+                for (a, b) in out.iter().zip(&expected) {
+                    assert!((a - b).abs() <= 1e-5 * k as f32, "{m} {k} {n}: {a} {b}");
+                }
+            }
+        }
     }
 
     const SIZES: [usize; 9] = [0, 1, 2, 15, 17, 31, 32, 33, 70];

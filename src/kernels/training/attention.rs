@@ -1,27 +1,32 @@
-//! Multi-head self-attention over packed sequences with products in bf16; softmax and all sums in f32.
+//! Multi-head self-attention over packed sequences, forward and backward; softmax and all sums in f32.
 //!
 //! Queries, keys and values of a head are copied to scratch memory whose rows are a multiple of the tiles', so that the products
 //! have no edges.
 
-use super::matmul;
-use super::tile::BLOCK;
+use super::Products;
 use crate::kernels::attention::{Heads, sentences};
+use crate::kernels::bf16::tile::BLOCK;
 use crate::kernels::math::softmax_in_place;
 use crate::kernels::matmul::View;
 use crate::kernels::rotary::Rotary;
 use crate::kernels::simd::{dispatch, sum2};
 
 /// As [`attention`](crate::kernels::attention::attention).
-pub fn attention(qkv: &[f32], starts: &[usize], heads: Heads, rotary: &Rotary, out: &mut [f32]) {
+pub fn attention(by: Products, qkv: &[f32], starts: &[usize], heads: Heads, rotary: &Rotary, out: &mut [f32]) {
     let (d, hd) = (heads.n_heads * heads.head_dim, heads.head_dim);
     let mut s = Scratch::default();
     for (first, n) in sentences(starts) {
         for head in 0..heads.n_heads {
-            s.probabilities(qkv, first, n, head, heads, rotary);
+            s.probabilities(by, qkv, (first, n), head, heads, rotary);
             let rows = n.next_multiple_of(BLOCK);
             let values = View::rows_of(n, hd, first * 3 * d + 2 * d + head * hd, 3 * d);
             s.out.resize(rows * hd, 0.0);
-            matmul((&mut s.out, View::dense(rows, hd)), (&s.p, View::rows_of(rows, n, 0, rows)), (qkv, values), false);
+            by.matmul(
+                (&mut s.out, View::dense(rows, hd)),
+                (&s.p, View::rows_of(rows, n, 0, rows)),
+                (qkv, values),
+                false,
+            );
             for (i, row) in s.out.chunks_exact(hd).take(n).enumerate() {
                 out[(first + i) * d + head * hd..][..hd].copy_from_slice(row);
             }
@@ -31,6 +36,7 @@ pub fn attention(qkv: &[f32], starts: &[usize], heads: Heads, rotary: &Rotary, o
 
 /// As [`attention_backward`](crate::kernels::attention::attention_backward).
 pub fn attention_backward(
+    by: Products,
     qkv: &[f32],
     starts: &[usize],
     heads: Heads,
@@ -52,7 +58,7 @@ pub fn attention_backward(
             View::dense(n, hd),
         );
         for head in 0..heads.n_heads {
-            s.probabilities(qkv, first, n, head, heads, rotary);
+            s.probabilities(by, qkv, (first, n), head, heads, rotary);
             copy_rows(&mut g, grad, (first, n, rows), (d, head * hd, hd));
             copy_rows(&mut v, qkv, (first, n, rows), (3 * d, 2 * d + head * hd, hd));
             s.out.resize(rows * hd, 0.0);
@@ -62,11 +68,11 @@ pub fn attention_backward(
                 }
             };
             // dV = Pᵀ dO
-            matmul((&mut s.out, block), (&s.p, turned_n), (&g, block_n), false);
+            by.matmul((&mut s.out, block), (&s.p, turned_n), (&g, block_n), false);
             write(&s.out, 2);
             // dP = dO Vᵀ, then through the softmax: dS = P * (dP - Σ P dP) / sqrt(d)
             dp.resize(rows * rows, 0.0);
-            matmul((&mut dp, square), (&g, block), (&v, block.t()), false);
+            by.matmul((&mut dp, square), (&g, block), (&v, block.t()), false);
             dispatch(
                 #[inline(always)]
                 || {
@@ -79,8 +85,8 @@ pub fn attention_backward(
                 },
             );
             // dQ = dS K, dK = dSᵀ Q, both still turned
-            for (part, of, by) in [(0, square_n, &s.k), (1, turned_n, &s.q)] {
-                matmul((&mut s.out, block), (&dp, of), (by, block_n), false);
+            for (part, of, with) in [(0, square_n, &s.k), (1, turned_n, &s.q)] {
+                by.matmul((&mut s.out, block), (&dp, of), (with, block_n), false);
                 dispatch(
                     #[inline(always)]
                     || {
@@ -120,7 +126,15 @@ struct Scratch {
 impl Scratch {
     /// Fills `q` and `k` with the turned queries and keys and `p` with the probabilities, all with rows of zeros or of no
     /// meaning up to whole tiles.
-    fn probabilities(&mut self, qkv: &[f32], first: usize, n: usize, head: usize, heads: Heads, rotary: &Rotary) {
+    fn probabilities(
+        &mut self,
+        by: Products,
+        qkv: &[f32],
+        (first, n): (usize, usize),
+        head: usize,
+        heads: Heads,
+        rotary: &Rotary,
+    ) {
         let (d, hd) = (heads.n_heads * heads.head_dim, heads.head_dim);
         let rows = n.next_multiple_of(BLOCK);
         self.p.resize(rows * rows, 0.0);
@@ -139,7 +153,7 @@ impl Scratch {
             },
         );
         let block = View::dense(rows, hd);
-        matmul((&mut self.p, View::dense(rows, rows)), (&self.q, block), (&self.k, block.t()), false);
+        by.matmul((&mut self.p, View::dense(rows, rows)), (&self.q, block), (&self.k, block.t()), false);
         let scale = 1.0 / (hd as f32).sqrt();
         let window = heads.window.unwrap_or(n);
         dispatch(
@@ -163,7 +177,7 @@ mod tests {
     use crate::kernels::attention as in_f32;
 
     #[test]
-    fn equals_attention_in_f32_up_to_rounding() {
+    fn equals_plain_attention_up_to_rounding() {
         let starts = [0, 3, 3, 43, 107, 140];
         let t = 140;
         for (n_heads, head_dim, window) in [(2, 16, None), (1, 40, None), (2, 6, Some(5))] {
@@ -171,16 +185,18 @@ mod tests {
             let d = n_heads * head_dim;
             let numbers = |n: usize, seed: f32| (0..n).map(|i| ((i as f32 + seed) * 0.37).sin()).collect::<Vec<f32>>();
             let (qkv, grad, rotary) = (numbers(t * 3 * d, 0.0), numbers(t * d, 9.0), Rotary::new(64, head_dim, 100.0));
-            let (mut out, mut exact) = (vec![9.0; t * d], vec![0.0; t * d]);
-            attention(&qkv, &starts, heads, &rotary, &mut out);
-            in_f32::attention(&qkv, &starts, heads, &rotary, &mut exact);
-            let (mut dqkv, mut dexact) = (vec![9.0; t * 3 * d], vec![0.0; t * 3 * d]);
-            attention_backward(&qkv, &starts, heads, &rotary, &grad, &mut dqkv);
-            in_f32::attention_backward(&qkv, &starts, heads, &rotary, &grad, &mut dexact);
-            for (rounded, exact) in [(out, exact), (dqkv, dexact)] {
-                let distance = rounded.iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
-                let size = exact.iter().map(|x| x * x).sum::<f32>().sqrt();
-                assert!(distance < 0.01 * size, "{heads:?}: {distance} of {size}");
+            for (by, allowed) in [(Products::F32, 1e-5), (Products::Bf16, 0.01)] {
+                let (mut out, mut exact) = (vec![9.0; t * d], vec![0.0; t * d]);
+                attention(by, &qkv, &starts, heads, &rotary, &mut out);
+                in_f32::attention(&qkv, &starts, heads, &rotary, &mut exact);
+                let (mut dqkv, mut dexact) = (vec![9.0; t * 3 * d], vec![0.0; t * 3 * d]);
+                attention_backward(by, &qkv, &starts, heads, &rotary, &grad, &mut dqkv);
+                in_f32::attention_backward(&qkv, &starts, heads, &rotary, &grad, &mut dexact);
+                for (rounded, exact) in [(out, exact), (dqkv, dexact)] {
+                    let distance = rounded.iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+                    let size = exact.iter().map(|x| x * x).sum::<f32>().sqrt();
+                    assert!(distance < allowed * size, "{by:?} {heads:?}: {distance} of {size}");
+                }
             }
         }
     }

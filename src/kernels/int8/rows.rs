@@ -1,0 +1,126 @@
+//! Rows of values as whole numbers, each with the scale that makes its largest 127.
+
+use super::{DEPTH, OFFSET, ROWS, Rows};
+use crate::kernels::simd::dispatch;
+
+/// Rows (M, K), laid out in words of four; the memory is used again from one filling to the next.
+#[derive(Debug, Clone, Default)]
+pub struct QuantizedRows {
+    k: usize,
+    words: Vec<[i8; DEPTH]>,
+    scales: Vec<f32>,
+    offsets: Vec<i32>,
+}
+
+impl QuantizedRows {
+    /// Rounds the rows of `x` (M, K).
+    pub fn fill(&mut self, x: &[f32], m: usize, k: usize) {
+        assert_eq!(x.len(), m * k, "rows of other sizes");
+        let depth = k.div_ceil(DEPTH);
+        self.k = k;
+        self.words.resize(m * depth, [0; DEPTH]);
+        self.scales.resize(m, 0.0);
+        self.offsets.resize(m, 0);
+        let (words, scales, offsets) = (&mut self.words, &mut self.scales, &mut self.offsets);
+        dispatch(
+            #[inline(always)]
+            || {
+                for i in 0..m {
+                    let row = words[i * depth..][..depth].as_flattened_mut();
+                    let (values, padding) = row.split_at_mut(k);
+                    padding.fill(0);
+                    scales[i] = round_row(&x[i * k..][..k], values);
+                    offsets[i] = OFFSET * sum(values);
+                }
+            },
+        );
+    }
+
+    /// M and K.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.scales.len(), self.k)
+    }
+
+    /// `n` rows (1 to [`ROWS`]) from `first`.
+    pub(super) fn block(&self, first: usize, n: usize) -> Rows<'_> {
+        debug_assert!(n <= ROWS);
+        let (stride, rows) = (self.k.div_ceil(DEPTH), first..first + n);
+        Rows {
+            words: &self.words[first * stride..][..n * stride],
+            stride,
+            scales: &self.scales[rows.clone()],
+            offsets: &self.offsets[rows],
+        }
+    }
+}
+
+/// The nearest whole numbers (-127 to 127) of a row over its scale, which is given back: a row's value is number times scale.
+/// Halves go to the even number. A row of zeros has the scale 0; one with values that are no numbers is nobody's.
+pub fn quantize(x: &[f32], out: &mut [i8]) -> f32 {
+    dispatch(
+        #[inline(always)]
+        || round_row(x, out),
+    )
+}
+
+#[inline(always)]
+fn round_row(x: &[f32], out: &mut [i8]) -> f32 {
+    let largest = largest(x);
+    if largest == 0.0 || largest.is_nan() {
+        out.fill(0);
+        return 0.0;
+    }
+    let inverse = 127.0 / largest;
+    // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = (x * inverse + ROUND).to_bits() as i8;
+    }
+    largest / 127.0
+}
+
+/// The largest absolute value.
+#[inline(always)]
+fn largest(x: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x.abs() > *lane { x.abs() } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(0.0, |largest, x| if x.abs() > largest { x.abs() } else { largest })
+}
+
+#[inline(always)]
+fn sum(values: &[i8]) -> i32 {
+    values.iter().map(|v| i32::from(*v)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_becomes_127_and_halves_the_even_number() {
+        let mut out = [0; 5];
+        assert_eq!(quantize(&[254.0, -254.0, 1.0, 3.0, -5.0], &mut out), 2.0);
+        assert_eq!(out, [127, -127, 0, 2, -2]);
+        assert_eq!(quantize(&[0.0, -0.0], &mut out[..2]), 0.0);
+        assert_eq!(out[..2], [0, 0]);
+        assert_eq!(quantize(&[], &mut []), 0.0);
+    }
+
+    #[test]
+    fn no_value_is_farther_from_its_number_than_half_a_step() {
+        for n in 1..70 {
+            let x: Vec<f32> = (0..n).map(|i| ((i * i) as f32 * 0.37).sin() * 1e-3).collect();
+            let mut out = vec![0; n];
+            let scale = quantize(&x, &mut out);
+            for (x, q) in x.iter().zip(&out) {
+                assert!((x - f32::from(*q) * scale).abs() <= scale * 0.5001, "{x} as {q} times {scale}");
+            }
+        }
+    }
+}
