@@ -14,7 +14,10 @@ use std::time::{Duration, Instant};
 const GOOD: &str = "هاجم مسلحو داعش نقطة للجيش غربي الحويجة.\nThe governor visited the town.\n";
 
 /// Sizes at which training takes a second.
-const TINY: [&str; 18] = [
+const TINY: [&str; 20] = [
+    // Numbers that the tensor library can read, so that the tests can change them.
+    "--set",
+    "model.weights_dtype=f16",
     "--set",
     "model.hidden_size=16",
     "--set",
@@ -695,7 +698,10 @@ fn training_goes_on_after_ctrl_c_and_after_kill_9_to_the_same_bytes() {
     assert_eq!(code, None, "killed");
     let resumed: Told = train("cut/m", &["--resume"]).output().unwrap().into();
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
-    assert!(resumed.stderr.starts_with("epoch 6 "), "it went on, and did not start anew: {}", resumed.stderr);
+    // On a busy machine it may have come farther than epoch 5 before it was killed.
+    let first = resumed.stderr.strip_prefix("epoch ").and_then(|rest| rest.split(' ').next());
+    let first: usize = first.and_then(|number| number.parse().ok()).expect("a line an epoch");
+    assert!((6..25).contains(&first), "it went on, and did not start anew: {}", resumed.stderr);
     assert!(bytes(&folder.path().join("whole/m")) == bytes(&folder.path().join("cut/m")));
     let metrics = |run: &str| fs::read_to_string(folder.path().join(run).join("m.training/metrics.jsonl")).unwrap();
     assert_eq!(metrics("whole"), metrics("cut"));

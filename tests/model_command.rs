@@ -1,11 +1,10 @@
 //! `rasid model info` and `rasid model pull` from outside, with a tiny model and a hub on the loopback.
 
 use assert_cmd::Command;
-use candle_core::DType;
 use predicates::prelude::*;
 use predicates::str::contains;
 use rasid::model::weights::{encoder_table, head_table};
-use rasid::model::{Config, NumberFormat, Pooling, Weights};
+use rasid::model::{Config, NumberFormat, Pooling, StorageFormat, Weights};
 use rasid::model_dir::{self, ConfigJson, Contents};
 use rasid::schema::Schema;
 use rasid::tokens::{Context, InputConfig};
@@ -46,7 +45,7 @@ fn write_tiny(folder: &Path, schema: &Schema, texts: Vec<(&str, String)>) {
         config: &ConfigJson::new("tiny", encoder, input, schema, &temperatures[..heads.len()]),
         weights: &Weights::fresh(&table, 1).unwrap(),
         ngrams: None,
-        dtype: DType::F16,
+        storage: StorageFormat::F16,
         tokenizer: &fs::read("models/tokenizer/tokenizer.json").unwrap(),
         texts: texts.into_iter().map(|(name, text)| (name.to_string(), text)).collect(),
     };

@@ -470,7 +470,7 @@ fn a_run_goes_on_only_with_what_it_began_with() {
 
 #[test]
 fn a_sentence_alone_is_a_sentence_in_a_batch_and_the_opened_folder_is_the_trained_model() {
-    for dtype in ["f16", "f32"] {
+    for dtype in ["f16", "f32", "int8"] {
         let setting = format!("model.weights_dtype={dtype}");
         let (folder, examples) = (Folder::new(), train_and_dev());
         let trained = folder.go(&recipe(&[&setting]), &examples, |_| ()).unwrap();

@@ -4,8 +4,8 @@ use super::config_json::ConfigJson;
 use super::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::baseline::Tfidf;
 use crate::error::{Error, Result};
-use crate::model::Weights;
-use candle_core::DType;
+use crate::model::laying::Laid;
+use crate::model::{StorageFormat, Weights};
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ pub struct Contents<'a> {
     pub weights: &'a Weights,
     /// The linear classifier beside the network, if there is one.
     pub ngrams: Option<&'a Tfidf>,
-    /// F16 or F32: how the weights are stored.
-    pub dtype: DType,
+    /// How the weights are stored.
+    pub storage: StorageFormat,
     /// tokenizer.json, byte for byte.
     pub tokenizer: &'a [u8],
     /// Other files by name: schema.toml, train.toml, metrics.json, README.md.
@@ -51,13 +51,11 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         }
         put(name, text.as_bytes())?;
     }
-    let stored =
-        contents.weights.0.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.detach().to_dtype(contents.dtype)?)));
-    let mut stored: Vec<(&str, candle_core::Tensor)> = stored.collect::<Result<_>>()?;
+    let mut stored = contents.storage.lay_out(contents.weights)?;
     let ngrams = contents.ngrams.map_or(Ok(Vec::new()), |ngrams| ngrams.tensors())?;
-    stored.extend(ngrams.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())));
+    stored.extend(ngrams.iter().map(|(name, tensor)| (name.clone(), Laid::as_it_is(tensor))));
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::tensor::serialize(stored.iter().map(|(n, t)| (*n, t)), Some(metadata))
+    let bytes = safetensors::tensor::serialize(stored, Some(metadata))
         .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))?;
     put(WEIGHTS, &bytes)?;
     replace(&staging.keep(), path)

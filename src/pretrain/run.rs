@@ -13,10 +13,9 @@ use crate::tokens::{Context, Encoded, InputConfig, Tokenizer};
 use crate::train::batches::mix;
 use crate::train::checkpoint::{Checkpoint, Exact};
 use crate::train::journal::{Journal, STEPS_A_POINT};
-use crate::train::recipe::WeightsDtype;
 use crate::train::run::hash_weights;
 use crate::train::step::recycle;
-use candle_core::{DType, Var};
+use candle_core::Var;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -237,12 +236,9 @@ fn write_base(
         ("metrics.json".into(), format!("{metrics}\n")),
         ("README.md".into(), card(&name, options, weights, progress)),
     ];
-    let dtype = match options.recipe.model.weights_dtype {
-        WeightsDtype::F16 => DType::F16,
-        WeightsDtype::F32 => DType::F32,
-    };
+    let storage = options.recipe.model.weights_dtype;
     let contents =
-        Contents { config: &config, weights, ngrams: None, dtype, tokenizer: options.tokenizer.bytes(), texts };
+        Contents { config: &config, weights, ngrams: None, storage, tokenizer: options.tokenizer.bytes(), texts };
     model_dir::write(&options.output, &contents)
 }
 

@@ -3,6 +3,7 @@
 use super::optimizer::AdamW;
 use super::schedule::Course;
 use crate::error::{Error, Place, Result, nearest};
+use crate::model::StorageFormat;
 use crate::model::mode::Precision;
 use crate::model::{Config, Pooling};
 use crate::tokens::InputConfig;
@@ -47,16 +48,7 @@ pub struct ModelRecipe {
     /// A linear classifier on n-grams stands beside the network.
     pub ngrams: bool,
     /// How the trained weights are stored.
-    pub weights_dtype: WeightsDtype,
-}
-
-/// Number format of stored weights.
-#[allow(missing_docs)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WeightsDtype {
-    F16,
-    F32,
+    pub weights_dtype: StorageFormat,
 }
 
 /// Table `[training]`; meanings in models/recipes/default.toml.

@@ -7,7 +7,7 @@ use super::checkpoint::Checkpoint;
 use super::fit::{Event, Run, engine, heads};
 use super::journal::Journal;
 use super::preflight::{check_data, check_gradients, check_tags};
-use super::recipe::{Recipe, WeightsDtype};
+use super::recipe::Recipe;
 use super::soft::SoftExample;
 use crate::article::Classify;
 use crate::baseline::{Kinds, Tfidf};
@@ -20,7 +20,6 @@ use crate::model::{Config, NumberFormat, Weights};
 use crate::model_dir::{self, ConfigJson, Contents, Model};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
-use candle_core::DType;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -157,7 +156,8 @@ pub fn prepare(
     check_gradients(run, &start, train)?;
     let fitted = run.fit(start, resumed, train, dev, on_event)?;
     // What is calibrated and scored is what is stored: rounded first.
-    let weights = rounded(&fitted.best, dtype(run.recipe))?;
+    let storage = run.recipe.model.weights_dtype;
+    let weights = storage.rounded(&fitted.best)?;
     let mut model = Model::new(
         name,
         run.schema.clone(),
@@ -171,7 +171,7 @@ pub fn prepare(
         model.ngrams = Some(Tfidf::train(run.schema, kinds, train).as_stored()?);
     }
     calibrate(&mut model, dev)?;
-    Ok(Prepared { model, weights, last: rounded(&fitted.last, dtype(run.recipe))?, best_epoch: fitted.best_epoch })
+    Ok(Prepared { model, weights, last: storage.rounded(&fitted.last)?, best_epoch: fitted.best_epoch })
 }
 
 /// Trains a model and writes its directory; checkpoints, metrics and TensorBoard events lie in `OUTPUT.training` beside it.
@@ -256,7 +256,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         config: &config,
         weights: &prepared.last,
         ngrams: model.ngrams.as_ref(),
-        dtype: dtype(recipe),
+        storage: recipe.model.weights_dtype,
         tokenizer: options.base.tokenizer.bytes(),
         texts,
     };
@@ -312,19 +312,6 @@ fn own_lexicon(lexicon: Option<&Lexicon>) -> Vec<(String, String)> {
     let own = lexicon.map(Lexicon::files).filter(|files| **files != LexiconFiles::shipped());
     let file = |(name, text): (&String, &String)| (format!("{}/{name}", model_dir::LEXICON), text.clone());
     own.map(|files| files.0.iter().map(file).collect()).unwrap_or_default()
-}
-
-fn dtype(recipe: &Recipe) -> DType {
-    match recipe.model.weights_dtype {
-        WeightsDtype::F16 => DType::F16,
-        WeightsDtype::F32 => DType::F32,
-    }
-}
-
-fn rounded(weights: &Weights, dtype: DType) -> Result<Weights> {
-    let round =
-        |(name, t): (&String, &candle_core::Tensor)| Ok((name.clone(), t.to_dtype(dtype)?.to_dtype(DType::F32)?));
-    Ok(Weights(weights.0.iter().map(round).collect::<Result<_>>()?))
 }
 
 /// Adds names and values of weights to a hash.
