@@ -17,7 +17,7 @@
 //!  3  lexicon                                     text → terms with types
 //!  2  article                                     words of the domain
 //!  1  schema | letters                            heads and classes (from labels/schema.toml) | spelling variants → one form
-//!  0  kernels | error                             fused maths with forward and backward | what can go wrong
+//!  0  kernels | error | memo                      fused maths with forward and backward | what can go wrong | what was found lately
 //! ```
 //!
 //! A module imports only lower rungs, never sideways or up; `tests/architecture.rs` holds the ladder, and that this picture
@@ -25,6 +25,7 @@
 
 pub mod error;
 pub mod kernels;
+pub mod memo;
 
 pub mod letters;
 pub mod schema;

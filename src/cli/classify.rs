@@ -3,7 +3,7 @@
 use super::knowledge::{gazetteer, lexicon};
 use super::precision::Precision;
 use super::{Output, Progress, definition, interrupt, model_lookup, say, say_error};
-use crate::article::{Article, Classify};
+use crate::article::Classify;
 use crate::error::{Error, Place, Result};
 use crate::gazetteer::Gazetteer;
 use crate::lexicon::Lexicon;
@@ -14,12 +14,13 @@ use crate::report::jsonl::Jsonl;
 use crate::report::table::{Layout, Table};
 use crate::report::{Context, ModelName, Report};
 use crate::schema::Schema;
-use crate::tagger::{batches, explain, tag_all};
+use crate::tagger::{Batch, batches, explain, tag_all};
 use clap::ValueEnum;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 /// Options of `rasid classify`.
 #[derive(Debug, clap::Args)]
@@ -145,7 +146,8 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     // What can go wrong at once goes wrong here, before the model is loaded.
     let gazetteer = gazetteer(args.groups.as_deref())?;
     let output = Output::create(args.output.as_deref())?;
-    let articles = read::articles(&inputs, &read_options(&args))?;
+    // From here on a thread reads and splits articles, ahead of the network by one batch.
+    let batches = in_background(batches(read::articles(&inputs, &read_options(&args))?));
     let progress = Progress::start(!args.quiet && !output.is_terminal());
     progress.set("loading the model".into());
     let mut model = model_lookup::open(args.model.as_deref(), args.precision.format())?;
@@ -166,7 +168,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         min_confidence: args.min_confidence,
         progress: &progress,
     };
-    let tally = run.classify(articles, report.as_mut(), &output)?;
+    let tally = run.classify(batches, report.as_mut(), &output)?;
     if tally.n_articles == 0 && tally.n_faults > 0 && args.output.is_some() {
         // Nothing to show: better the old file than an empty one.
         drop(output);
@@ -202,7 +204,7 @@ impl Run<'_> {
     /// Tags a stream of articles and writes each as soon as its batch is done; an article that cannot be read is told and skipped.
     fn classify(
         &self,
-        articles: impl Iterator<Item = Result<Article>>,
+        batches: impl Iterator<Item = Batch>,
         report: &mut dyn Report,
         output: &Output,
     ) -> Result<Tally> {
@@ -211,7 +213,7 @@ impl Run<'_> {
         let refused = || Error::io("write", output.path());
         report.begin(&mut lines).map_err(refused())?;
         output.write_whole(&lines)?;
-        for batch in batches(articles) {
+        for batch in batches {
             for fault in &batch.faults {
                 self.progress.aside(|| say_error(fault));
             }
@@ -237,6 +239,14 @@ impl Run<'_> {
         let per_second = tally.n_sentences as f64 / self.progress.elapsed().as_secs_f64().max(1e-3);
         format!("{} articles, {} sentences, {per_second:.0} sentences/s", tally.n_articles, tally.n_sentences)
     }
+}
+
+/// Runs an iterator on a thread of its own, one item ahead. The thread ends with the iterator, or once its items are no longer
+/// wanted; until its next item it may then wait for a silent pipe, which the end of the process does not wait for.
+fn in_background<T: Send + 'static>(items: impl Iterator<Item = T> + Send + 'static) -> impl Iterator<Item = T> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::spawn(move || items.map(|item| sender.send(item)).take_while(|sent| sent.is_ok()).for_each(drop));
+    receiver.into_iter()
 }
 
 fn inputs(asked: &[String], stdin_is_terminal: bool) -> Result<Vec<String>> {
@@ -306,7 +316,7 @@ fn probability(text: &str) -> std::result::Result<f32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::article::{Prediction, SentenceInput, Tag};
+    use crate::article::{Article, Prediction, SentenceInput, Tag};
     use std::path::Path;
 
     /// Says `other` and `none` of everything.
@@ -349,7 +359,7 @@ mod tests {
         let run =
             Run { classify: &classify, gazetteer: &groups, lexicon: None, min_confidence: 0.0, progress: &progress };
         let articles = [article("a"), Err(Error::Usage("b cannot be read".into())), article("c")];
-        let tally = run.classify(articles.into_iter(), &mut Jsonl::new(context), &output).unwrap();
+        let tally = run.classify(batches(articles.into_iter()), &mut Jsonl::new(context), &output).unwrap();
         assert_eq!(tally, Tally { n_articles: 2, n_sentences: 4, n_faults: 1 });
         output.finish().unwrap();
         let lines = std::fs::read_to_string(path).unwrap();

@@ -1,6 +1,6 @@
 //! GELU (the exact one, by the error function) and GeGLU.
 
-use super::math::{erf, erf_by, exp};
+use super::math::{erf, erf_by, exp, half_normal};
 use super::simd::dispatch;
 
 /// Values that the compiler is shown at once.
@@ -12,7 +12,7 @@ const INVERSE_SQRT_2_PI: f32 = 0.398_942_3;
 /// `x * Φ(x)` with Φ the normal distribution (Hendrycks and Gimpel, 2016).
 #[inline(always)]
 pub fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + erf(x * INVERSE_SQRT_2))
+    x * (0.5 + half_normal(x))
 }
 
 /// Derivative of [`gelu`]: `Φ(x) + x φ(x)`.

@@ -39,6 +39,37 @@ pub fn erf_by(x: f32, bell: f32) -> f32 {
     (1.0 - p * bell).copysign(x)
 }
 
+/// The normal distribution less one half, odd in x; absolute error below 4e-7, and that of x times it below 2e-6.
+///
+/// A polynomial in x² of degree 13, the nearest up to 5 in Chebyshev's basis: half the work of [`erf`], which needs an exponential
+/// and a division. Beyond 5 the rest, 3e-7, is left out.
+#[inline(always)]
+pub fn half_normal(x: f32) -> f32 {
+    const P: [f32; 14] = [
+        0.141_363_8,
+        -0.070_296_764,
+        0.051_518_954,
+        -0.040_428_102,
+        0.031_462_483,
+        -0.023_392_372,
+        0.016_307_613,
+        -0.010_715_522,
+        0.006_607_012_4,
+        -0.003_472_009_7,
+        0.001_536_515_7,
+        -0.000_955_43,
+        0.000_674_393_7,
+        -0.000_210_639_67,
+    ];
+    let outside = x.abs() > 5.0;
+    let u = x * x * (2.0 / 25.0) - 1.0;
+    let mut p = P[P.len() - 1];
+    for c in P[..P.len() - 1].iter().rev() {
+        p = p * u + c;
+    }
+    if outside { 0.5f32.copysign(x) } else { p * x }
+}
+
 /// Replaces a row of scores by its softmax; an empty row stays empty.
 #[inline(always)]
 pub fn softmax_in_place(row: &mut [f32]) {
@@ -70,6 +101,26 @@ mod tests {
             assert!((erf(x) - exact).abs() < 4e-7, "erf({x}) = {}", erf(x));
             assert!((erf(-x) + exact).abs() < 4e-7);
         }
+    }
+
+    #[test]
+    fn half_normal_is_half_of_erf() {
+        // erf by its series, summed in double precision.
+        let erf = |x: f64| {
+            let (mut term, mut sum) = (x, x);
+            for n in 1..200 {
+                term *= -x * x / f64::from(n);
+                sum += term / f64::from(2 * n + 1);
+            }
+            sum * std::f64::consts::FRAC_2_SQRT_PI
+        };
+        for i in -700..=700 {
+            let x = i as f32 / 100.0;
+            let exact = if x.abs() > 5.5 { 0.5 * f64::from(x.signum()) } else { 0.5 * erf(f64::from(x) / 2f64.sqrt()) };
+            let error = (f64::from(half_normal(x)) - exact).abs();
+            assert!(error < 4e-7 && error * f64::from(x.abs()) < 2e-6, "at {x}: {error:e}");
+        }
+        assert_eq!(half_normal(f32::INFINITY), 0.5);
     }
 
     #[test]

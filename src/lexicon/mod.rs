@@ -10,8 +10,10 @@ mod words;
 
 use crate::article::Span;
 use crate::error::{Error, Place, Result};
+use crate::memo::Memo;
 use phrases::Phrases;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use words::words;
@@ -34,9 +36,18 @@ pub struct TermMatch {
 pub struct Lexicon {
     types: Vec<TermType>,
     // By language; built when the first text of the language comes, because tens of thousands of terms take a while.
-    phrases: BTreeMap<String, OnceLock<Phrases>>,
+    phrases: BTreeMap<String, Searched>,
     files: LexiconFiles,
 }
+
+/// The terms of a language, and what was found lately.
+struct Searched {
+    phrases: OnceLock<Phrases>,
+    found: Memo<Box<str>, Vec<TermMatch>>,
+}
+
+/// Texts whose terms are kept: those of a batch of articles, and more.
+const REMEMBERED: usize = 4096;
 
 impl std::fmt::Debug for Lexicon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,9 +62,9 @@ impl Lexicon {
     /// Broken TOML, an unknown type, a term without letters, a stem that would match nearly everything.
     pub fn new(files: LexiconFiles, path: &Path) -> Result<Lexicon> {
         let lexicon = Lexicon::unchecked(files, path)?;
-        for (language, phrases) in &lexicon.phrases {
+        for (language, searched) in &lexicon.phrases {
             let built = lexicon.build(language, path)?;
-            phrases.get_or_init(|| built);
+            searched.phrases.get_or_init(|| built);
         }
         Ok(lexicon)
     }
@@ -64,7 +75,8 @@ impl Lexicon {
             let found = format!("{} types", types.len());
             return Err(Error::bad(Place::file(path), found, format!("at most {MAX_TYPES}")));
         }
-        let phrases = files.languages().into_iter().map(|language| (language, OnceLock::new())).collect();
+        let searched = || Searched { phrases: OnceLock::new(), found: Memo::new(REMEMBERED) };
+        let phrases = files.languages().into_iter().map(|language| (language, searched())).collect();
         Ok(Lexicon { types, phrases, files })
     }
 
@@ -133,15 +145,20 @@ impl Lexicon {
     /// or `und`, all are. Matches may overlap, but one inside a longer one of its type does not count, nor does a name inside a
     /// longer name.
     pub fn find(&self, text: &str, language: &str) -> Vec<TermMatch> {
+        let Some(searched) = self.phrases.get(language) else { return self.search(text, self.languages()) };
+        let answer = || Ok::<_, Infallible>(self.search(text, std::iter::once(language)));
+        let Ok(found) = searched.found.get(text, answer);
+        found.to_vec()
+    }
+
+    /// [`find`](Self::find) among the terms of some languages.
+    fn search<'l>(&self, text: &str, languages: impl Iterator<Item = &'l str>) -> Vec<TermMatch> {
         let words = words(text);
-        let in_language = |(language, phrases): (&str, &OnceLock<Phrases>)| {
+        let in_language = |language: &'l str| {
             let build = || self.build(language, Path::new("labels/lexicon")).expect("the shipped terms are tested");
-            phrases.get_or_init(build).find(&words, language)
+            self.phrases[language].phrases.get_or_init(build).find(&words, language)
         };
-        let mut matches = match self.phrases.get_key_value(language) {
-            Some((language, phrases)) => in_language((language, phrases)),
-            None => self.phrases.iter().flat_map(|(language, phrases)| in_language((language, phrases))).collect(),
-        };
+        let mut matches: Vec<TermMatch> = languages.flat_map(in_language).collect();
         let is_name = |m: &TermMatch| self.types[m.term_type].is_name;
         let all = matches.clone();
         let hides = |longer: &TermMatch, m: &TermMatch| {

@@ -12,7 +12,7 @@ use crate::tokens::{Encoded, InputConfig, Packed, Tokenizer};
 use std::sync::Arc;
 
 /// Tokens a worker takes at once: enough to keep the matrix products busy, few enough to stay in the cache.
-const TOKENS_A_PACK: usize = 512;
+const TOKENS_A_PACK: usize = 128;
 
 /// Tokenizer, network and labels together.
 pub struct Model {

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 /// Opens a model directory, for products in the given format. The weights' file is mapped: embeddings are read where they
 /// lie, so nobody may write into it meanwhile (a new model replaces the folder, which does no harm).
@@ -148,6 +149,10 @@ fn check_types(wanted: &[String], lexicon: &Lexicon, path: &Path) -> Result<()> 
     Ok(())
 }
 
+fn joined<T>(part: ScopedJoinHandle<'_, T>) -> T {
+    part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 fn assemble(
     [config, schema, tokenizer]: [&[u8]; 3],
     weights: Bytes,
@@ -162,26 +167,32 @@ fn assemble(
     })?;
     let schema = Schema::parse(schema_text, &schema_path)?;
     config.check_labels(&schema, &config_path)?;
-    let tokenizer = Tokenizer::parse(tokenizer, &path.join(TOKENIZER))?;
+    let weights_path = path.join(WEIGHTS);
+    let stored = StoredWeights::find(weights.clone(), &weights_path)?;
+    let lexicon = lexicon(&config, path)?;
+    let heads: Vec<(String, usize)> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
+    let ngrams = || {
+        let Some(kinds) = config.ngrams else { return Ok(None) };
+        let kinds = Kinds { letters: kinds.letters, lexicon: lexicon.clone().filter(|_| kinds.lexicon) };
+        Tfidf::from_tensors(&schema, kinds, &ngram_tensors(weights.as_ref(), &weights_path)?, &weights_path).map(Some)
+    };
+    // The parts do not need each other, and on a cold start each takes its time.
+    let (tokenizer, sha256, ngrams, engine) = std::thread::scope(|scope| {
+        let tokenizer = scope.spawn(|| Tokenizer::parse(tokenizer, &path.join(TOKENIZER)));
+        let sha256 = scope.spawn(|| Sha256::digest(weights.as_ref()).iter().map(|b| format!("{b:02x}")).collect());
+        let ngrams = scope.spawn(ngrams);
+        let engine = Engine::new(&config.encoder, &heads, &stored, format, &weights_path);
+        (joined(tokenizer), joined(sha256), joined(ngrams), engine)
+    });
+    let (tokenizer, ngrams, engine) = (tokenizer?, ngrams?, engine?);
     if tokenizer.vocab_size() > config.encoder.vocab_size {
         let found = format!("{} entries", tokenizer.vocab_size());
         let expected = format!("at most {}, as config.json says", config.encoder.vocab_size);
         return Err(Error::bad(Place::file(path.join(TOKENIZER)), found, expected));
     }
-    let sha256 = Sha256::digest(weights.as_ref()).iter().map(|b| format!("{b:02x}")).collect();
-    let weights_path = path.join(WEIGHTS);
-    let stored = StoredWeights::find(weights.clone(), &weights_path)?;
-    let lexicon = lexicon(&config, path)?;
-    let tokenizer =
-        tokenizer.with_lexicon((!config.encoder.lexicon_types.is_empty()).then(|| lexicon.clone()).flatten());
-    let heads: Vec<(String, usize)> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
-    let engine = Engine::new(&config.encoder, &heads, &stored, format, &weights_path)?;
+    let tokenizer = tokenizer.with_lexicon(lexicon.filter(|_| !config.encoder.lexicon_types.is_empty()));
     let mut model = Model::new(&config.name, schema, Arc::new(tokenizer), config.input, engine);
-    if let Some(kinds) = config.ngrams {
-        let kinds = Kinds { letters: kinds.letters, lexicon: if kinds.lexicon { lexicon } else { None } };
-        let ngrams = ngram_tensors(weights.as_ref(), &weights_path)?;
-        model.ngrams = Some(Tfidf::from_tensors(&model.schema, kinds, &ngrams, &weights_path)?);
-    }
+    model.ngrams = ngrams;
     model.ngram_weights = config.heads.iter().map(|h| h.ngram_weight).collect();
     model.temperatures = config.heads.iter().map(|h| h.temperature).collect();
     model.sha256 = sha256;

@@ -4,6 +4,7 @@ use super::input::{Encoded, InputConfig, Pieces, lay_out};
 use crate::article::SentenceInput;
 use crate::error::{Error, Place, Result};
 use crate::lexicon::Lexicon;
+use crate::memo::Memo;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +46,12 @@ pub struct Tokenizer {
     special: Special,
     bytes: Vec<u8>,
     lexicon: Option<Arc<Lexicon>>,
+    /// By language and text, a zero between them.
+    read_lately: Memo<Box<str>, Pieces>,
 }
+
+/// Texts whose subwords are kept: those of a batch of articles, and more.
+const REMEMBERED: usize = 4096;
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -99,7 +105,7 @@ impl Tokenizer {
             title: id(title)?,
             previous: id(previous)?,
         };
-        Ok(Tokenizer { inner, special, bytes: bytes.to_vec(), lexicon: None })
+        Ok(Tokenizer { inner, special, bytes: bytes.to_vec(), lexicon: None, read_lately: Memo::new(REMEMBERED) })
     }
 
     /// The same tokenizer, which also tells the types of the lexicon's terms that each token lies in.
@@ -111,6 +117,7 @@ impl Tokenizer {
     /// Looks into this lexicon from now on.
     pub fn set_lexicon(&mut self, lexicon: Option<Arc<Lexicon>>) {
         self.lexicon = lexicon;
+        self.read_lately = Memo::new(REMEMBERED);
     }
 
     /// The lexicon it looks into, if any.
@@ -162,18 +169,23 @@ impl Tokenizer {
         config.check()?;
         let reach = config.max_tokens.saturating_mul(MAX_CHARS_PER_TOKEN);
         let context = |wanted: bool, text: Option<&str>, cut: fn(&str, usize) -> &str| match text {
-            Some(text) if wanted => self.pieces(cut(text.trim(), reach), Some(input.language)),
-            _ => Ok(Pieces::default()),
+            Some(text) if wanted => self.remembered(cut(text.trim(), reach), input.language),
+            _ => Ok(Arc::default()),
         };
         let sentence = input.text.trim();
         let seen = first_chars(sentence, reach);
-        let pieces = self.pieces(seen, Some(input.language))?;
+        let pieces = self.remembered(seen, input.language)?;
         let title = context(config.context.has_title(), input.title, first_chars)?;
         let previous = context(config.context.has_previous(), input.previous, last_chars)?;
 
         let mut encoded = lay_out(&pieces, &title, &previous, &self.special, config.max_tokens);
         encoded.truncated |= seen.len() < sentence.len();
         Ok(encoded)
+    }
+
+    /// [`pieces`](Self::pieces), worked out once for a text that comes again soon.
+    fn remembered(&self, text: &str, language: &str) -> Result<Arc<Pieces>> {
+        self.read_lately.get(format!("{language}\0{text}").as_str(), || self.pieces(text, Some(language)))
     }
 
     /// The subwords of a text; terms of the lexicon are looked for only where a language is given.
