@@ -18,7 +18,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 PYTHON    := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint format bench pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
+.PHONY: help build test lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,21 @@ format: ## format the code
 
 bench: ## measure kernels, and whole articles a second
 	cargo bench --bench speed
+
+PEERS := target/peers
+bench-peers: $(PEERS)/venv ## measure beside ONNX Runtime, OpenVINO, PyTorch and candle-transformers (needs a network the first time; half an hour)
+	CARGO_TARGET_DIR=$(PEERS)/candle-target cargo build --release --manifest-path benches/peers/candle/Cargo.toml
+	$(PEERS)/venv/bin/python benches/peers/run.py $(PEER_OPTIONS)
+
+$(PEERS)/venv: benches/peers/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --requirement $<
+	touch $@
+
+precision: build $(OPEN) ## what int8 and bf16 change in the tags of MODEL
+	for other in int8 bf16; do \
+	  $(RASID) compare $(MODEL) $(MODEL) --precision f32,$$other --labels $(LABELS) --split test || exit 1; \
+	done
 
 pretrain: build ## pre-train a base on CORPORA, then also on the labels' text, into target/base; goes on where it was stopped
 	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --cache target/tokens --output target/base-general --resume

@@ -185,6 +185,9 @@ fn compare_tells_who_is_better() {
     assert_eq!(report["heads"]["incident"]["accuracy"]["b"], 1.0);
     assert!(report["heads"]["incident"]["macro_f1"]["difference_ci"][0].as_f64().unwrap() > 0.5);
     assert_eq!(report["heads"]["incident"]["mcnemar"]["only_b_right"], 6);
+    let differing = &report["heads"]["incident"]["differing"];
+    let (n, share) = (differing["sentences"].as_f64().unwrap(), differing["share"].as_f64().unwrap());
+    assert!(n >= 6.0 && (share - n / report["sentences"].as_f64().unwrap()).abs() < 1e-12, "{differing}");
 }
 
 #[test]

@@ -72,12 +72,20 @@ pub fn execute(args: &Args, sources: &Sources<'_>) -> Result<u8> {
     let b = scoring::predict_with_progress(models[1].as_ref(), &examples)?;
     let bootstrap = Bootstrap { resamples: args.resamples, seed: args.seed };
     let report = ComparisonReport {
-        a: args.a.clone(),
-        b: args.b.clone(),
+        a: named(&args.a, first),
+        b: named(&args.b, second),
         split: args.split.map(|s| scoring::split_name(s).to_string()),
         comparison: Comparison::from_predictions(&schema, &examples, &a, &b, bootstrap),
     };
     output.write_whole(report.render(args.format).as_bytes())?;
     output.finish()?;
     Ok(0)
+}
+
+/// A model's name, with the numbers it computes with if they were asked for.
+fn named(model: &str, precision: Precision) -> String {
+    match precision {
+        Precision::Auto => model.to_string(),
+        asked => format!("{model} in {}", asked.format().name()),
+    }
 }

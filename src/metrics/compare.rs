@@ -43,6 +43,8 @@ pub struct HeadComparison {
     pub accuracy: Difference,
     /// Sentences that only one of the two got right.
     pub mcnemar: McNemar,
+    /// Sentences that get another label.
+    pub differing: Differing,
 }
 
 /// One figure of both classifiers.
@@ -70,6 +72,26 @@ pub struct McNemar {
     pub only_b_right: u64,
     /// Two-sided p-value of a fair coin falling at least as unevenly; undefined where the two never differ.
     pub p: Option<f64>,
+}
+
+/// Sentences to which A and B give different labels, right or wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Differing {
+    /// How many.
+    pub sentences: u64,
+    /// Their share, 0 to 1; undefined without sentences.
+    pub share: Option<f64>,
+}
+
+impl Differing {
+    fn of(pairs: impl Iterator<Item = bool>) -> Differing {
+        let (mut sentences, mut n) = (0, 0u64);
+        for differ in pairs {
+            sentences += u64::from(differ);
+            n += 1;
+        }
+        Differing { sentences, share: (n > 0).then(|| sentences as f64 / n as f64) }
+    }
 }
 
 impl Comparison {
@@ -108,6 +130,7 @@ impl Comparison {
                 weighted_f1: difference(first + 1),
                 accuracy: difference(first + 2),
                 mcnemar: McNemar::of(pairs),
+                differing: Differing::of(a.rows().iter().zip(b.rows()).map(|(a, b)| a.predicted != b.predicted)),
             };
             (schema.heads[i].name.clone(), comparison)
         };

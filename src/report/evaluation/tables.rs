@@ -147,7 +147,7 @@ pub fn comparison(report: &ComparisonReport) -> Document {
         [title, number(d.a), number(d.b), difference, ci, p_value(d.p)].map(Cell::from).to_vec()
     };
     let mut rows = Vec::new();
-    let mut tests: Vec<Vec<Cell>> = Vec::new();
+    let (mut tests, mut differing): (Vec<Vec<Cell>>, Vec<Vec<Cell>>) = (Vec::new(), Vec::new());
     let mut test = |title: String, m: &McNemar| {
         tests.push(
             [title, m.only_a_right.to_string(), m.only_b_right.to_string(), p_value(m.p)].map(Cell::from).to_vec(),
@@ -158,6 +158,8 @@ pub fn comparison(report: &ComparisonReport) -> Document {
         rows.push(row(format!("{name} weighted F1"), &head.weighted_f1));
         rows.push(row(format!("{name} accuracy"), &head.accuracy));
         test(name.clone(), &head.mcnemar);
+        let share = head.differing.share.map_or(UNDEFINED.to_string(), |s| format!("{:.2} %", 100.0 * s));
+        differing.push([name.clone(), head.differing.sentences.to_string(), share].map(Cell::from).to_vec());
     }
     rows.push(row("every head right".into(), &comparison.joint_accuracy));
     test("every head right".into(), &comparison.joint_mcnemar);
@@ -165,6 +167,9 @@ pub fn comparison(report: &ComparisonReport) -> Document {
     blocks.push(Block::Heading("McNemar's exact test: sentences that only one got right".into()));
     let header = ["", "only A", "only B", "p"].map(String::from).to_vec();
     blocks.push(Block::Table(Table { header, rows: tests }));
+    blocks.push(Block::Heading("Sentences that the two label differently".into()));
+    let header = ["", "sentences", "share"].map(String::from).to_vec();
+    blocks.push(Block::Table(Table { header, rows: differing }));
     blocks.push(Block::Heading("How to read this".into()));
     blocks.push(Block::Line(intervals(&comparison.bootstrap, comparison.articles)));
     blocks.push(Block::Line(
