@@ -77,11 +77,11 @@ train: build $(OPEN) $(if $(CORPORA),pretrain) ## train on LABELS by RECIPE from
 evaluate: build $(OPEN) ## score MODEL and the baselines on the test split: the tables of the README
 	mkdir -p $(SCORES)
 	for model in $(MODEL) tfidf-lexicon tfidf majority; do \
-	  $(RASID) evaluate --model $$model --labels $(LABELS) --split test --by source,language \
+	  $(RASID) evaluate --model $$model --precision f32 --labels $(LABELS) --split test --by source,language \
 	    --format json --output $(SCORES)/$$(basename $$model).json || exit 1; \
 	done
 	python3 notebooks/scores.py $(SCORES)/$$(basename $(MODEL)).json $(SCORES)/tfidf-lexicon.json $(SCORES)/tfidf.json $(SCORES)/majority.json
-	$(RASID) evaluate --model $(MODEL) --labels labels/contrast.jsonl --split test
+	$(RASID) evaluate --model $(MODEL) --precision f32 --labels labels/contrast.jsonl --split test
 
 cross-validate: build ## train and score with each of the five real articles held out in turn, over three seeds
 	mkdir -p $(SCORES)

@@ -197,12 +197,10 @@ impl Engine {
                 add(out, types.get(batch.types[i] as usize * d..));
             }
             if let (Some(embeddings), Some(bits)) = (&self.lexicon_embeddings, batch.lexicon.get(i)) {
-                let mut sum = bits.trailing_zeros();
                 let mut rest = *bits;
                 while rest != 0 {
-                    add(out, embeddings.get(sum as usize * d..));
-                    rest &= rest - 1;
-                    sum = rest.trailing_zeros();
+                    add(out, embeddings.get(rest.trailing_zeros() as usize * d..));
+                    rest &= rest - 1; // without its lowest bit
                 }
             }
         }
