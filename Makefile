@@ -13,12 +13,13 @@ BASE    ?= $(if $(CORPORA),target/base,$(or $(wildcard models/base),none))
 OUTPUT  ?= target/trained
 
 RASID     := target/release/rasid
+HOST      = $(shell rustc -vV | awk '/^host:/ { print toupper($$2) }' | tr - _)
 SCORES    := target/scores
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 PYTHON    := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
+.PHONY: help build test memcheck lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,10 @@ build: ## build target/release/rasid
 
 test: ## run all tests, offline (the release profile, so that the dependencies are built once)
 	cargo test --release
+
+memcheck: ## run the kernels' tests under valgrind, which knows AVX2 and plain code but no AVX-512
+	CARGO_TARGET_$(HOST)_RUNNER="valgrind -q --error-exitcode=9" PROPTEST_CASES=12 \
+	  cargo test --release --lib -- kernels::panels kernels::int8 kernels::norm kernels::activation --test-threads=1
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --check

@@ -13,8 +13,10 @@ class Weights(Shell):
         super().__init__(directory)
         c = self.config
         assert c["global_attn_every_n_layers"] == 1, "layers with a window are not compared"
-        self.tensors = {n: t.astype(np.float32) for n, t in load_file(f"{directory}/model.safetensors").items()
-                        if not n.startswith("ngrams.")}
+        stored = {n: t for n, t in load_file(f"{directory}/model.safetensors").items() if not n.startswith("ngrams.")}
+        # Whole numbers of eight bits have a scale a row.
+        scale = lambda n: stored[n + "_scale"][:, None] if n + "_scale" in stored else 1
+        self.tensors = {n: t.astype(np.float32) * scale(n) for n, t in stored.items() if not n.endswith("_scale")}
         self.d, self.heads, self.layers = c["hidden_size"], c["num_attention_heads"], c["num_hidden_layers"]
         self.eps = c["norm_eps"]
         self.answers = [h["name"] for h in c["heads"]]

@@ -30,11 +30,14 @@ def prepare(shape, n):
         code = f"""
 import sys; sys.path.insert(0, {str(HERE)!r})
 import onnx
+from safetensors.numpy import save_file
 from network import Weights, onnx_model
 from onnxruntime.quantization import QuantType, quantize_dynamic
 import os
 os.makedirs({str(built)!r}, exist_ok=True)
-onnx.save(onnx_model(Weights({str(directory)!r})), {str(built / "fp32.onnx")!r})
+weights = Weights({str(directory)!r})
+save_file({{n: t.astype("float32") for n, t in weights.tensors.items()}}, {str(built / "model.safetensors")!r})
+onnx.save(onnx_model(weights), {str(built / "fp32.onnx")!r})
 quantize_dynamic({str(built / "fp32.onnx")!r}, {str(built / "int8.onnx")!r}, weight_type=QuantType.QInt8, per_channel=True)
 """
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
@@ -50,7 +53,7 @@ def measure(engine, places, threads, seconds, modes):
         return result | {mode: r for mode, r in zip(modes, results)}
     if engine == "candle":
         environment = os.environ | {"RAYON_NUM_THREADS": str(threads), "CANDLE_NUM_THREADS": str(threads)}
-        command = [CANDLE, directory, inputs, threads, seconds, *modes]
+        command = [CANDLE, built, inputs, threads, seconds, *modes]
         return json.loads(subprocess.run(map(str, command), env=environment, check=True, capture_output=True, text=True).stdout)
     place = directory if engine.startswith("torch") else built
     command = [sys.executable, HERE / "engine.py", engine, place, inputs, threads, seconds, *modes]
