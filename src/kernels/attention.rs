@@ -112,19 +112,23 @@ impl Scratch {
         let block = View::dense(n, hd);
         let scale = 1.0 / (hd as f32).sqrt();
         matmul((&mut self.p, View::dense(n, n)), (&self.q, block), (&self.k, block.t()), scale, false);
-        let window = heads.window.unwrap_or(n);
-        dispatch(
-            #[inline(always)]
-            || {
-                for (i, row) in self.p.chunks_exact_mut(n).enumerate() {
-                    let (low, high) = (i.saturating_sub(window), (i + window + 1).min(n));
-                    row[..low].fill(0.0);
-                    row[high..].fill(0.0);
-                    softmax_in_place(&mut row[low..high]);
-                }
-            },
-        );
+        softmax_rows(&mut self.p, n, heads.window.unwrap_or(n));
     }
+}
+
+/// Rows of scores (n, n) become probabilities; a token sees those at most `window` away.
+pub fn softmax_rows(p: &mut [f32], n: usize, window: usize) {
+    dispatch(
+        #[inline(always)]
+        || {
+            for (i, row) in p.chunks_exact_mut(n).enumerate() {
+                let (low, high) = (i.saturating_sub(window), (i + window + 1).min(n));
+                row[..low].fill(0.0);
+                row[high..].fill(0.0);
+                softmax_in_place(&mut row[low..high]);
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 //! keys and values laid out in panels.
 
 use super::{COLUMNS, Panels, product};
-use crate::kernels::attention::{Heads, sentences};
-use crate::kernels::math::softmax_in_place;
+use crate::kernels::attention::{Heads, sentences, softmax_rows};
 use crate::kernels::matmul::View;
 use crate::kernels::rotary::Rotary;
 use crate::kernels::simd::dispatch;
@@ -59,21 +58,6 @@ impl Scratch {
             },
         );
     }
-}
-
-/// Rows of scores (n, n) become probabilities; a token sees those at most `window` away.
-fn softmax_rows(p: &mut [f32], n: usize, window: usize) {
-    dispatch(
-        #[inline(always)]
-        || {
-            for (i, row) in p.chunks_exact_mut(n).enumerate() {
-                let (low, high) = (i.saturating_sub(window), (i + window + 1).min(n));
-                row[..low].fill(0.0);
-                row[high..].fill(0.0);
-                softmax_in_place(&mut row[low..high]);
-            }
-        },
-    );
 }
 
 #[cfg(test)]
