@@ -343,7 +343,11 @@ fn a_damaged_model_is_told_and_the_old_output_stays() {
     type Change = fn(Vec<u8>) -> Option<Vec<u8>>;
     let half: Change = |bytes| Some(bytes[..bytes.len() / 2].to_vec());
     let cases: [(&str, Change, &[&str]); 10] = [
-        ("model.safetensors", |_| None, &["m/model.safetensors: no such file; expected a file that every", "hint: "]),
+        (
+            "model.safetensors",
+            |_| None,
+            &["m: no weights; expected model.safetensors, ", "hint: the folder is no model or"],
+        ),
         ("config.json", |_| None, &["m/config.json: no such file; expected", "hint: the folder is no model or"]),
         (
             "model.safetensors",
@@ -559,7 +563,7 @@ fn training_refuses_before_it_begins_and_leaves_nothing() {
         (
             &seeds,
             &["--base", "nowhere"],
-            "nowhere/config.json: no such file; expected a file that every model directory has\nhint: ",
+            "nowhere: nothing; expected a model directory (config.json, model.safetensors, …)\nhint: ",
         ),
         (
             &seeds,

@@ -24,6 +24,7 @@ fn config(pooling: Pooling) -> Config {
         global_attn_every_n_layers: 2,
         local_attention: 8,
         classifier_pooling: pooling,
+        architecture: Default::default(),
     }
 }
 

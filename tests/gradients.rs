@@ -47,6 +47,7 @@ fn config(classifier_pooling: Pooling) -> Config {
         global_attn_every_n_layers: 3,
         local_attention: 4,
         classifier_pooling,
+        architecture: Default::default(),
     }
 }
 

@@ -32,6 +32,7 @@ fn tiny_encoder() -> Config {
         global_attn_every_n_layers: 1,
         local_attention: 64,
         classifier_pooling: Pooling::Mean,
+        architecture: Default::default(),
     }
 }
 

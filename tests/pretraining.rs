@@ -2,6 +2,7 @@
 
 use rasid::error::Error;
 use rasid::model::Weights;
+use rasid::model_dir::BaseFiles;
 use rasid::pretrain::PretrainRecipe;
 use rasid::pretrain::corpus::{Corpus, load};
 use rasid::pretrain::masking::Words;
@@ -117,7 +118,7 @@ fn learns_and_goes_on_to_the_same_bytes(precision: &str) -> Vec<f64> {
     for tag in ["train/loss", "train/learning_rate", "train/tokens_per_second", "perplexity/ar", "perplexity/tr"] {
         assert!(curves.windows(tag.len()).any(|w| w == tag.as_bytes()), "{tag}");
     }
-    let (config, base, _) = rasid::model_dir::open_base(&whole).unwrap();
+    let BaseFiles { config, weights: base, .. } = rasid::model_dir::open_base(&whole).unwrap();
     assert_eq!(config.encoder.hidden_size, 16);
     assert!(base.0.contains_key("layers.0.attn.Wqkv.weight"));
     losses
@@ -259,7 +260,7 @@ fn a_pair_that_is_too_long_loses_the_ends_of_both() {
         let e = pair(&ids(100, n_a), &ids(300, n_b), 32, &tokenizer);
         let mut expected = vec![special.cls];
         expected.extend(ids(100, kept_a));
-        expected.extend([special.sep, special.previous]);
+        expected.extend([special.sep, special.previous.unwrap()]);
         expected.extend(ids(300, kept_b));
         expected.push(special.sep);
         assert_eq!(e.ids, expected, "{n_a} and {n_b}");

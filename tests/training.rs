@@ -344,7 +344,7 @@ fn frozen_layers_stay(precision: &str) {
     let (folder, examples) = (Folder::new(), train_and_dev());
     let start = start_weights(&from_nothing(&recipe, tokenizer(), None), &SCHEMA, recipe.training.seed).unwrap();
     folder.go(&recipe, &examples, |_| ()).unwrap();
-    let (_, trained, _) = model_dir::open_base(&folder.model()).unwrap();
+    let trained = model_dir::open_base(&folder.model()).unwrap().weights;
     assert_eq!(trained.0.keys().collect::<Vec<_>>(), start.0.keys().collect::<Vec<_>>());
     for (name, tensor) in &trained.0 {
         let frozen = name.starts_with("embeddings.") || name.starts_with("layers.0.");
@@ -536,7 +536,8 @@ fn a_base_is_fine_tuned_to_other_heads_and_classes() {
 
     // The start: the base's encoder and the head that stayed; the others are fresh, of the new size.
     let mut second = recipe(&["model.hidden_size=32", "training.epochs=2"]);
-    let opened: Base = from_directory(&base.model(), &mut second, None).unwrap();
+    let (opened, lacking): (Base, Vec<String>) = from_directory(&base.model(), &mut second, None).unwrap();
+    assert!(lacking.is_empty());
     assert_eq!((opened.name.as_deref(), second.model.hidden_size), (Some("m"), 16), "the base's sizes hold");
     let start = start_weights(&opened, &schema, 1).unwrap();
     for (name, tensor) in &start.0 {

@@ -62,6 +62,7 @@ fn shape(name: &str, dir: &Path) {
         global_rope_theta: 10_000.0,
         local_rope_theta: 10_000.0,
         classifier_pooling: Pooling::Mean,
+        architecture: Default::default(),
     };
     let schema = Schema::read(Path::new("labels/schema.toml")).expect("the shipped schema");
     let n_labels: Vec<_> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();

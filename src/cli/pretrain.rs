@@ -2,7 +2,7 @@
 
 use super::say;
 use super::train::{STOP, say_precision, stop_on_interrupt};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::kernels::threads::default_workers;
 use crate::model::Weights;
 use crate::model_dir;
@@ -86,9 +86,14 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let mut recipe = PretrainRecipe::resolve(args.config.as_deref(), &args.settings)?;
     let (tokenizer, start, start_name) = match &args.base {
         Some(folder) => {
-            let (config, weights, tokenizer) = model_dir::open_base(folder)?;
-            recipe.model.adopt(&config.encoder);
-            (tokenizer, weights, Some(config.name))
+            let base = model_dir::open_base(folder)?;
+            if base.config.family().is_some() {
+                let found = format!("an encoder of the family {}", base.config.model_type);
+                let error = Error::bad(Place::file(folder), found, "a base that `rasid pretrain` wrote");
+                return Err(error.hint("`rasid train --base` starts from encoders of other families"));
+            }
+            recipe.model.adopt(&base.config.encoder);
+            (base.tokenizer, base.weights, Some(base.config.name))
         }
         None => (Tokenizer::read(&args.tokenizer)?, Weights::default(), None),
     };

@@ -145,7 +145,11 @@ impl Network {
                 return Err(Error::bad(place, "a tokenizer beside --base", "one of the two")
                     .hint("a base keeps its own tokenizer"));
             }
-            from_directory(&by_name(Path::new(&self.base)), &mut recipe, lexicon)?
+            let (base, lacking) = from_directory(&by_name(Path::new(&self.base)), &mut recipe, lexicon)?;
+            if !lacking.is_empty() {
+                say(&format!("{} has no {}: made anew and learned from the labels\n", self.base, lacking.join(", ")));
+            }
+            base
         };
         Ok((recipe, base))
     }

@@ -24,6 +24,12 @@ pub fn exp(x: f32) -> f32 {
     y * f32::from_bits((rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127)) << 23)
 }
 
+/// `gelu` by the hyperbolic tangent, as BERT's `gelu_new` and candle's own: `x/2 (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
+pub fn gelu_tanh(x: f32) -> f32 {
+    const SQRT_2_BY_PI: f32 = 0.797_884_6;
+    0.5 * x * (1.0 + (SQRT_2_BY_PI * x * (1.0 + 0.044_715 * x * x)).tanh())
+}
+
 /// The error function, absolute error below 3e-7 (Abramowitz and Stegun, 7.1.26).
 #[inline(always)]
 pub fn erf(x: f32) -> f32 {

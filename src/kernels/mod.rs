@@ -6,6 +6,7 @@ pub mod adamw;
 pub mod attention;
 pub mod bf16;
 pub mod cross_entropy;
+pub mod disentangled;
 pub mod int8;
 pub mod linear_cross_entropy;
 pub mod mapping;

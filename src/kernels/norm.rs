@@ -18,6 +18,14 @@ pub fn layer_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     );
 }
 
+/// Adds the same row (D) to each row of `x` (T, D): the bias of a norm or of a product.
+pub fn add_to_rows(x: &mut [f32], row: &[f32]) {
+    dispatch(
+        #[inline(always)]
+        || x.chunks_exact_mut(row.len()).for_each(|x| x.iter_mut().zip(row).for_each(|(x, b)| *x += b)),
+    );
+}
+
 /// Gradients of [`layer_norm`]: writes `dx` (T, D), adds to `dweight` (D); `grad` (T, D) is the gradient of the output.
 ///
 /// With x̂ the normalised row and g = grad * weight: `dx = (g - mean(g) - x̂ * mean(g * x̂)) / deviation`

@@ -19,6 +19,12 @@ impl Rotary {
         Rotary { half, cos, sin }
     }
 
+    /// The table of a network without rotary positions: nothing turns.
+    pub fn still(n_positions: usize, head_dim: usize) -> Rotary {
+        let n = n_positions * (head_dim / 2);
+        Rotary { half: head_dim / 2, cos: vec![1.0; n], sin: vec![0.0; n] }
+    }
+
     /// How many positions the table holds.
     pub fn n_positions(&self) -> usize {
         self.cos.len() / self.half.max(1)

@@ -1,11 +1,12 @@
 //! The encoder with one linear head a question.
 
+use super::architecture::{Activation, Dense};
 use super::config::{Config, Pooling};
-use super::encoder::Encoder;
+use super::encoder::{Encoder, Linear, Norm};
 use super::mode::{Mode, Precision};
 use super::ops;
 use super::weights::Weights;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tokens::Packed;
 use candle_core::Tensor;
 use std::path::Path;
@@ -15,7 +16,8 @@ use std::path::Path;
 pub struct Classifier {
     encoder: Encoder,
     pooling: Pooling,
-    heads: Vec<(Tensor, Tensor)>, // weight (L, D), bias (L)
+    dense: Option<(Linear, Activation, Option<Norm>)>,
+    heads: Vec<Linear>, // (L, D)
 }
 
 impl Classifier {
@@ -24,14 +26,18 @@ impl Classifier {
     /// # Errors
     /// A weight is missing or has another shape than the configuration and the heads say.
     pub fn new(config: &Config, heads: &[(String, usize)], weights: &Weights, path: &Path) -> Result<Classifier> {
-        let heads = heads.iter().map(|(name, l)| {
-            Ok((
-                weights.get(&format!("classifier.{name}.weight"), &[*l, config.hidden_size], path)?,
-                weights.get(&format!("classifier.{name}.bias"), &[*l], path)?,
-            ))
-        });
+        let d = config.hidden_size;
+        let linear = |name: &str, n, has_bias| Linear::new(weights, name, (n, d), has_bias, path);
+        let dense = |dense: Dense| {
+            let norm = if dense.norm { Some(Norm::new(config, weights, "head.norm", path)?) } else { None };
+            Ok::<_, Error>((linear("head.dense", d, dense.bias)?, dense.activation, norm))
+        };
         Ok(Classifier {
-            heads: heads.collect::<Result<_>>()?,
+            heads: heads
+                .iter()
+                .map(|(name, l)| linear(&format!("classifier.{name}"), *l, true))
+                .collect::<Result<_>>()?,
+            dense: config.architecture.dense.map(dense).transpose()?,
             encoder: Encoder::new(config, weights, path)?,
             pooling: config.classifier_pooling,
         })
@@ -48,11 +54,14 @@ impl Classifier {
             Pooling::Cls => firsts.map(|(start, _)| *start..start + 1).collect(),
             Pooling::Mean => firsts.map(|(start, n)| *start..start + n).collect(),
         };
-        let pooled = mode.dropout(ops::mean_of_rows(&hidden, ranges)?)?; // (S, D)
-        let logits = self
-            .heads
-            .iter()
-            .map(|(weight, bias)| Ok(ops::linear(&pooled, weight, Precision::F32)?.broadcast_add(bias)?));
-        logits.collect()
+        let mut pooled = ops::mean_of_rows(&hidden, ranges)?; // (S, D)
+        if let Some((linear, activation, norm)) = &self.dense {
+            pooled = activation.of(&linear.apply(&pooled, Precision::F32)?)?;
+            if let Some(norm) = norm {
+                pooled = norm.apply(&pooled)?;
+            }
+        }
+        let pooled = mode.dropout(pooled)?;
+        self.heads.iter().map(|head| head.apply(&pooled, Precision::F32)).collect()
     }
 }

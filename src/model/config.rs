@@ -1,5 +1,7 @@
 //! The model's sizes, under the names that Hugging Face's `config.json` of ModernBERT uses.
 
+use super::architecture::{Architecture, Positions};
+use crate::kernels::rotary::Rotary;
 use serde::{Deserialize, Serialize};
 
 /// How the vectors of a sentence's tokens become one.
@@ -47,6 +49,9 @@ pub struct Config {
     pub local_attention: usize,
     /// How a sentence becomes one vector.
     pub classifier_pooling: Pooling,
+    /// In what its family differs from ModernBERT; known from `model_type`, so it is not written.
+    #[serde(skip)]
+    pub architecture: Architecture,
 }
 
 impl Config {
@@ -58,6 +63,19 @@ impl Config {
     /// Whether a layer sees the whole sentence.
     pub fn is_global(&self, layer_idx: usize) -> bool {
         layer_idx.is_multiple_of(self.global_attn_every_n_layers)
+    }
+
+    /// Whether a layer's attention has a norm: ModernBERT's first follows that of the embeddings directly.
+    pub fn has_attention_norm(&self, layer_idx: usize) -> bool {
+        layer_idx > 0 || self.architecture.post_norm
+    }
+
+    /// The angles of the positions, or none where positions are known otherwise.
+    pub fn rotary(&self, theta: f64) -> Rotary {
+        match self.architecture.positions {
+            Positions::Rotary => Rotary::new(self.max_position_embeddings, self.head_dim(), theta),
+            _ => Rotary::still(self.max_position_embeddings, self.head_dim()),
+        }
     }
 
     /// What is wrong with the sizes, if anything is: the key, its value and what was expected.

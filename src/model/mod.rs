@@ -3,6 +3,7 @@
 //! Axes, in every comment below: T tokens of all sentences of a batch end to end, S sentences, D hidden size, H attention
 //! heads, F intermediate size, L labels of a head. There is no padding anywhere, in training or in classification.
 
+pub mod architecture;
 pub mod blocks;
 pub mod classifier;
 pub mod config;
@@ -13,10 +14,12 @@ pub mod laying;
 pub mod linear;
 pub mod mode;
 pub mod ops;
+pub mod relative;
 pub mod stored;
 pub mod weights;
 pub mod workspace;
 
+pub use architecture::{Activation, Architecture, Dense, Positions};
 pub use classifier::Classifier;
 pub use config::{Config, Pooling};
 pub use encoder::Encoder;

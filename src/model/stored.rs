@@ -53,6 +53,8 @@ pub struct Stored {
     range: Range<usize>,
     /// One a row for whole numbers, else empty.
     scales: Arc<Vec<f32>>,
+    /// Further parts, whose rows follow; the shape counts them.
+    rest: Vec<Stored>,
 }
 
 /// Ending of the name under which the scales of a weight of whole numbers are stored.
@@ -64,12 +66,38 @@ impl Stored {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let range = 0..bytes.len();
         let bytes = Bytes::Shared(Arc::new(bytes));
-        Stored { shape: shape.to_vec(), numbers: Numbers::F32, bytes, range, scales: Arc::default() }
+        Stored { shape: shape.to_vec(), numbers: Numbers::F32, bytes, range, scales: Arc::default(), rest: Vec::new() }
+    }
+
+    /// A weight that lies in several parts, one above the other; there must be one at least.
+    pub fn joined(mut parts: Vec<Stored>) -> Stored {
+        let mut first = parts.remove(0);
+        if let Some(rows) = first.shape.first_mut() {
+            *rows += parts.iter().filter_map(|part| part.shape.first()).sum::<usize>();
+        }
+        first.rest = parts;
+        first
+    }
+
+    /// Rows (or values, with one axis) of the first part.
+    fn own_rows(&self) -> usize {
+        let rest: usize = self.rest.iter().filter_map(|part| part.shape.first()).sum();
+        self.shape.first().copied().unwrap_or(0) - rest
     }
 
     /// Its axes.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// The numbers' kind, as safetensors calls it.
+    pub fn dtype(&self) -> &'static str {
+        match self.numbers {
+            Numbers::F32 => "F32",
+            Numbers::F16 => "F16",
+            Numbers::Bf16 => "BF16",
+            Numbers::I8 => "I8",
+        }
     }
 
     /// Length of a row: the last axis.
@@ -86,10 +114,10 @@ impl Stored {
         &self.bytes.as_ref()[self.range.clone()][values.start * size..values.end * size]
     }
 
-    /// Row `i` into `out`, as long as the row. None if there is no such row.
+    /// Row `i` of a matrix (of its first part) into `out`, as long as the row. None if there is no such row.
     pub fn row(&self, i: usize, out: &mut [f32]) -> Option<()> {
         let columns = self.columns();
-        if (i + 1) * columns > self.shape.iter().product() || out.len() != columns {
+        if i >= self.own_rows() || self.shape.len() != 2 || out.len() != columns {
             return None;
         }
         self.read(i * columns..(i + 1) * columns, out, self.scales.get(i).copied().unwrap_or(1.0));
@@ -117,22 +145,27 @@ impl Stored {
 
     /// All values.
     pub fn to_f32(&self) -> Vec<f32> {
-        let mut out = vec![0.0; self.shape.iter().product()];
-        let columns = self.columns().max(1);
+        let columns = if self.shape.len() == 1 { 1 } else { self.shape.iter().skip(1).product::<usize>().max(1) };
+        let n = if self.shape.is_empty() { 1 } else { self.own_rows() * columns };
+        let mut out = vec![0.0; n];
         if self.scales.is_empty() {
-            self.read(0..out.len(), &mut out, 1.0);
+            self.read(0..n, &mut out, 1.0);
         } else {
             for (i, (row, scale)) in out.chunks_exact_mut(columns).zip(self.scales.iter()).enumerate() {
                 self.read(i * columns..(i + 1) * columns, row, *scale);
             }
         }
+        self.rest.iter().for_each(|part| out.extend(part.to_f32()));
         out
     }
 
-    /// Its whole numbers and the scale of each row, if it is stored so.
+    /// Its whole numbers and the scale of each row, if it is stored so, in one part.
     pub fn whole_numbers(&self) -> Option<(Vec<i8>, &[f32])> {
+        if self.numbers != Numbers::I8 || !self.rest.is_empty() {
+            return None;
+        }
         let bytes = self.bytes_of(0..self.shape.iter().product());
-        (self.numbers == Numbers::I8).then(|| (bytes.iter().map(|b| *b as i8).collect(), self.scales.as_slice()))
+        Some((bytes.iter().map(|b| *b as i8).collect(), self.scales.as_slice()))
     }
 }
 
@@ -183,9 +216,8 @@ impl StoredWeights {
             };
             let start = view.data().as_ptr() as usize - all.as_ptr() as usize;
             let range = start..start + view.data().len();
-            let stored =
-                Stored { shape: view.shape().to_vec(), numbers, bytes: bytes.clone(), range, scales: Arc::default() };
-            weights.insert(name.to_string(), stored);
+            let (shape, scales, rest) = (view.shape().to_vec(), Arc::default(), Vec::new());
+            weights.insert(name.to_string(), Stored { shape, numbers, bytes: bytes.clone(), range, scales, rest });
         }
         let whole: Vec<String> =
             weights.iter().filter(|(_, w)| w.numbers == Numbers::I8).map(|(name, _)| name.clone()).collect();

@@ -1,5 +1,6 @@
 //! The model's weights by name: one table says which there are, with which shape and which start.
 
+use super::architecture::Positions;
 use super::config::Config;
 use super::mode::splitmix64;
 use crate::error::{Error, Place, Result};
@@ -9,6 +10,12 @@ use std::path::Path;
 
 /// Name of the embeddings of the lexicon's types.
 pub const LEXICON_EMBEDDINGS: &str = "embeddings.lexicon_embeddings.weight";
+
+/// Name of the embeddings of positions.
+pub const POSITIONS: &str = "embeddings.position_embeddings.weight";
+
+/// Name of the embeddings of distances, without its ending.
+pub const DISTANCES: &str = "embeddings.distance_embeddings";
 
 /// Names and tensors, in the order of the names.
 #[derive(Debug, Clone, Default)]
@@ -25,54 +32,83 @@ pub enum Start {
     Normal(f64),
 }
 
-/// Which weights an encoder has, under the names of transformers' `ModernBertModel`.
+/// Which weights an encoder has: names (those of transformers' `ModernBertModel` where it has them), shapes, starts.
 pub fn encoder_table(config: &Config) -> Vec<(String, Vec<usize>, Start)> {
-    let (d, f) = (config.hidden_size, config.intermediate_size);
+    let (d, f, shape) = (config.hidden_size, config.intermediate_size, &config.architecture);
     // Projections back into the residual stream start smaller, so that its variance does not grow with the depth.
     let (inner, back) =
         (0.02f64.max(0.4 / (d as f64).sqrt()), 0.4 / (2.0 * d as f64 * config.num_hidden_layers as f64).sqrt());
-    let mut table = vec![
-        ("embeddings.tok_embeddings.weight".into(), vec![config.vocab_size, d], Start::Normal(0.02)),
-        ("embeddings.norm.weight".into(), vec![d], Start::Ones),
-    ];
-    if config.type_vocab_size > 0 {
-        table.push((
-            "embeddings.token_type_embeddings.weight".into(),
-            vec![config.type_vocab_size, d],
-            Start::Normal(0.02),
-        ));
-    }
-    if !config.lexicon_types.is_empty() {
-        let shape = vec![config.lexicon_types.len(), d];
-        table.push((LEXICON_EMBEDDINGS.into(), shape, Start::Normal(0.02)));
-    }
-    for i in 0..config.num_hidden_layers {
-        // ModernBERT's first layer follows the embedding's norm directly and has none of its own.
-        if i > 0 {
-            table.push((format!("layers.{i}.attn_norm.weight"), vec![d], Start::Ones));
+    let mut table: Vec<(String, Vec<usize>, Start)> = Vec::new();
+    let mut embeddings = |name: &str, n: usize| {
+        if n > 0 {
+            table.push((name.into(), vec![n, d], Start::Normal(0.02)));
         }
-        table.push((format!("layers.{i}.attn.Wqkv.weight"), vec![3 * d, d], Start::Normal(inner)));
-        table.push((format!("layers.{i}.attn.Wo.weight"), vec![d, d], Start::Normal(back)));
-        table.push((format!("layers.{i}.mlp_norm.weight"), vec![d], Start::Ones));
-        table.push((format!("layers.{i}.mlp.Wi.weight"), vec![2 * f, d], Start::Normal(inner)));
-        table.push((format!("layers.{i}.mlp.Wo.weight"), vec![d, f], Start::Normal(back)));
+    };
+    let positions = shape.position_rows(config.max_position_embeddings);
+    embeddings("embeddings.tok_embeddings.weight", config.vocab_size);
+    let has_norm = match shape.positions {
+        Positions::Rotary => false,
+        Positions::Learned { .. } => {
+            embeddings(POSITIONS, positions);
+            false
+        }
+        Positions::Relative { norm, .. } => {
+            embeddings(&format!("{DISTANCES}.weight"), positions);
+            norm
+        }
+    };
+    embeddings("embeddings.token_type_embeddings.weight", config.type_vocab_size);
+    embeddings(LEXICON_EMBEDDINGS, config.lexicon_types.len());
+    let mut norms = vec!["embeddings.norm".to_string()];
+    norms.extend(has_norm.then(|| "embeddings.distance_norm".into()));
+    norms.extend((!shape.post_norm).then(|| "final_norm".into()));
+    let wide = if shape.gated { 2 * f } else { f };
+    for i in 0..config.num_hidden_layers {
+        norms.extend(config.has_attention_norm(i).then(|| format!("layers.{i}.attn_norm")));
+        norms.push(format!("layers.{i}.mlp_norm"));
+        for (name, n, k, start, has_bias) in [
+            ("attn.Wqkv", 3 * d, d, inner, shape.attention_bias),
+            ("attn.Wo", d, d, back, shape.attention_bias),
+            ("mlp.Wi", wide, d, inner, shape.mlp_bias),
+            ("mlp.Wo", d, f, back, shape.mlp_bias),
+        ] {
+            linear(&mut table, &format!("layers.{i}.{name}"), (n, k), start, has_bias);
+        }
     }
-    table.push(("final_norm.weight".into(), vec![d], Start::Ones));
+    norms.iter().for_each(|name| norm(&mut table, name, d, shape.norm_bias));
     table
 }
 
-/// Which weights the heads have: name and number of labels of each.
+/// Which weights stand behind the encoder: those of the layer between pooled vector and classifiers, where the family has one,
+/// and name and number of labels of each classifier.
 pub fn head_table(config: &Config, heads: &[(String, usize)]) -> Vec<(String, Vec<usize>, Start)> {
-    let d = config.hidden_size;
-    heads
-        .iter()
-        .flat_map(|(name, l)| {
-            [
-                (format!("classifier.{name}.weight"), vec![*l, d], Start::Normal(0.02)),
-                (format!("classifier.{name}.bias"), vec![*l], Start::Zeros),
-            ]
-        })
-        .collect()
+    let (d, mut table) = (config.hidden_size, Vec::new());
+    if let Some(dense) = config.architecture.dense {
+        linear(&mut table, "head.dense", (d, d), 0.02, dense.bias);
+        if dense.norm {
+            norm(&mut table, "head.norm", d, config.architecture.norm_bias);
+        }
+    }
+    for (name, l) in heads {
+        linear(&mut table, &format!("classifier.{name}"), (*l, d), 0.02, true);
+    }
+    table
+}
+
+type Table = Vec<(String, Vec<usize>, Start)>;
+
+fn linear(table: &mut Table, name: &str, (n, k): (usize, usize), start: f64, has_bias: bool) {
+    table.push((format!("{name}.weight"), vec![n, k], Start::Normal(start)));
+    if has_bias {
+        table.push((format!("{name}.bias"), vec![n], Start::Zeros));
+    }
+}
+
+fn norm(table: &mut Table, name: &str, d: usize, has_bias: bool) {
+    table.push((format!("{name}.weight"), vec![d], Start::Ones));
+    if has_bias {
+        table.push((format!("{name}.bias"), vec![d], Start::Zeros));
+    }
 }
 
 impl Weights {

@@ -1,11 +1,13 @@
 //! `config.json`: sizes of the network and how its logits are to be read.
 
+use super::families::{self, Family, ONE_HEAD, Parsed};
 use crate::baseline::Kinds;
 use crate::error::{Error, Place, Result};
 use crate::model::Config;
-use crate::schema::Schema;
-use crate::tokens::InputConfig;
+use crate::schema::{Class, Head, Schema};
+use crate::tokens::{Context, InputConfig};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -40,7 +42,7 @@ pub struct NgramKinds {
 pub struct ConfigJson {
     /// `["RasidForSentenceClassification"]`.
     pub architectures: Vec<String>,
-    /// `rasid`: ModernBERT with token types and several heads.
+    /// `rasid`: ModernBERT with token types and several heads; or the family of an encoder that another program made.
     pub model_type: String,
     /// Name of the model in outputs.
     pub name: String,
@@ -62,7 +64,41 @@ pub struct ConfigJson {
     pub id2label: BTreeMap<String, String>,
     /// The other way round.
     pub label2id: BTreeMap<String, usize>,
+    /// Of an encoder that another program made: its config.json, whose settings go on into every file written from it.
+    #[serde(skip)]
+    pub theirs: Option<Map<String, Value>>,
+    /// Of a classifier that another program made: a sentence may have several of its labels.
+    #[serde(skip)]
+    pub is_multi_label: bool,
 }
+
+/// What is read of a config.json that we wrote for an encoder of another program, beside that program's own settings.
+#[derive(Deserialize)]
+struct Ours {
+    name: String,
+    rasid_version: String,
+    input: InputConfig,
+    #[serde(default)]
+    ngrams: Option<NgramKinds>,
+    heads: Vec<HeadRange>,
+    id2label: BTreeMap<String, String>,
+    label2id: BTreeMap<String, usize>,
+    #[serde(default)]
+    lexicon_types: Vec<String>,
+}
+
+/// The keys of [`Ours`], and what an encoder of another program is called by us.
+const OUR_KEYS: [&str; 9] =
+    ["architectures", "name", "rasid_version", "input", "ngrams", "heads", "id2label", "label2id", "lexicon_types"];
+
+/// Keys of a classifier of another program that do not hold for ours.
+const NOT_OURS: [&str; 3] = ["problem_type", "num_labels", "torch_dtype"];
+
+/// `model_type` of our own networks.
+const RASID: &str = "rasid";
+
+/// Most tokens that a classifier of another program is given.
+const MAX_TOKENS: usize = 512;
 
 impl ConfigJson {
     /// The file for a network with the heads of `schema`.
@@ -82,7 +118,7 @@ impl ConfigJson {
         }
         ConfigJson {
             architectures: vec!["RasidForSentenceClassification".into()],
-            model_type: "rasid".into(),
+            model_type: RASID.into(),
             name: name.into(),
             rasid_version: env!("CARGO_PKG_VERSION").into(),
             encoder,
@@ -92,21 +128,123 @@ impl ConfigJson {
             heads,
             label2id: labels.iter().enumerate().map(|(i, l)| (l.clone(), i)).collect(),
             id2label: labels.into_iter().enumerate().map(|(i, l)| (i.to_string(), l)).collect(),
+            theirs: None,
+            is_multi_label: false,
         }
+    }
+
+    /// The same for an encoder that goes on from another program's.
+    pub fn of_family(mut self, model_type: &str, theirs: Option<Map<String, Value>>) -> ConfigJson {
+        (self.model_type, self.theirs) = (model_type.into(), theirs);
+        self
+    }
+
+    /// The family of the encoder if another program made it.
+    pub fn family(&self) -> Option<&'static Family> {
+        Family::of(&self.model_type)
+    }
+
+    /// Whether we wrote it: then a schema lies beside it.
+    pub fn is_ours(&self) -> bool {
+        !self.rasid_version.is_empty()
+    }
+
+    /// The text of the file; `dtype` is that of the weights beside it, as PyTorch calls it.
+    pub fn to_json(&self, dtype: &str) -> String {
+        let own = serde_json::to_value(self).expect("a configuration is plain data");
+        let value = match &self.theirs {
+            None => own,
+            Some(theirs) => {
+                let mut json = theirs.clone();
+                NOT_OURS.iter().for_each(|key| _ = json.remove(*key));
+                for key in OUR_KEYS {
+                    match own.get(key) {
+                        Some(value) => _ = json.insert(key.into(), value.clone()),
+                        None => _ = json.remove(key),
+                    }
+                }
+                json.insert("dtype".into(), dtype.into());
+                Value::Object(json)
+            }
+        };
+        format!("{}\n", serde_json::to_string_pretty(&value).expect("a configuration is plain data"))
     }
 
     /// Parses the file; `path` is for messages.
     ///
     /// # Errors
-    /// Broken JSON, a missing key, sizes that no network can have.
+    /// Broken JSON, a missing key, sizes that no network can have, a family that is not known here.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<ConfigJson> {
-        let expected = "the config.json of a model that `rasid train` wrote";
-        let config: ConfigJson = serde_json::from_slice(bytes)
-            .map_err(|e| Error::bad(Place::line(path, e.line() as u64), e.to_string(), expected))?;
+        let expected = "the config.json of a model that `rasid train` wrote, or of a known family";
+        let broken = |e: serde_json::Error| Error::bad(Place::line(path, e.line() as u64), e.to_string(), expected);
+        let json: Map<String, Value> = serde_json::from_slice(bytes).map_err(broken)?;
+        if json.get("model_type").is_some_and(|name| name != RASID) {
+            return ConfigJson::of_another_program(json, path);
+        }
+        let config: ConfigJson = serde_json::from_slice(bytes).map_err(broken)?;
         match config.encoder.fault() {
             Some(fault) => Err(Error::bad(Place::file(path), fault, expected)),
             None => Ok(config),
         }
+    }
+
+    fn of_another_program(json: Map<String, Value>, path: &Path) -> Result<ConfigJson> {
+        let Parsed { family, mut encoder, labels, is_multi_label } = families::parse(&json, path)?;
+        let ours = if json.contains_key("rasid_version") {
+            let expected = "the config.json of a model that `rasid train` wrote";
+            let broken = |e: serde_json::Error| Error::bad(Place::file(path), e.to_string(), expected);
+            serde_json::from_value(Value::Object(json.clone())).map_err(broken)?
+        } else {
+            let labels = labels.unwrap_or_default();
+            let names: Vec<String> = labels.iter().map(|label| format!("{ONE_HEAD}.{label}")).collect();
+            let head =
+                HeadRange { name: ONE_HEAD.into(), start: 0, end: names.len(), temperature: 1.0, ngram_weight: 0.0 };
+            Ours {
+                name: name_of(path),
+                rasid_version: String::new(),
+                input: InputConfig {
+                    max_tokens: encoder.max_position_embeddings.min(MAX_TOKENS),
+                    context: Context::None,
+                },
+                ngrams: None,
+                heads: if names.is_empty() { Vec::new() } else { vec![head] },
+                label2id: names.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect(),
+                id2label: names.into_iter().enumerate().map(|(i, name)| (i.to_string(), name)).collect(),
+                lexicon_types: Vec::new(),
+            }
+        };
+        encoder.lexicon_types = ours.lexicon_types;
+        Ok(ConfigJson {
+            architectures: Vec::new(),
+            model_type: family.model_type.into(),
+            name: ours.name,
+            rasid_version: ours.rasid_version,
+            encoder,
+            hidden_activation: String::new(),
+            input: ours.input,
+            ngrams: ours.ngrams,
+            heads: ours.heads,
+            id2label: ours.id2label,
+            label2id: ours.label2id,
+            theirs: Some(json),
+            is_multi_label,
+        })
+    }
+
+    /// The questions of a classifier of another program: one, with the labels that it names.
+    pub fn schema(&self) -> Schema {
+        let class = |label: &String| Class {
+            name: label.split_once('.').map_or(label.as_str(), |(_, name)| name).to_string(),
+            definition: String::new(),
+            examples: Vec::new(),
+            color: None,
+        };
+        let head = |head: &HeadRange| Head {
+            name: head.name.clone(),
+            question: "Which label?".into(),
+            classes: (head.start..head.end).filter_map(|id| self.id2label.get(&id.to_string())).map(class).collect(),
+        };
+        Schema { version: 1, heads: self.heads.iter().map(head).collect() }
     }
 
     /// Notes which n-grams stand beside the network, and with which weight in each head.
@@ -140,4 +278,11 @@ impl ConfigJson {
         }
         Ok(())
     }
+}
+
+/// How a model of another program is called: its folder, or in the cache of the hub its repository.
+fn name_of(path: &Path) -> String {
+    let folders = path.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
+    let in_cache = folders.clone().find_map(|name| name.strip_prefix("models--")).map(|name| name.replace("--", "/"));
+    in_cache.or_else(|| folders.map(String::from).next()).unwrap_or_else(|| "model".into())
 }

@@ -2,13 +2,13 @@
 
 use super::config_json::ConfigJson;
 use super::open::{EMBEDDED, check_folder, open, open_base, shipped_files};
+use super::weight_files::WeightFiles;
 use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
 use crate::error::{Error, Place, Result};
-use crate::model::{Config, NumberFormat};
+use crate::model::{Bytes, Config, NumberFormat, Stored};
 use crate::tokens::InputConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -23,6 +23,8 @@ pub struct Info {
     pub sha256: String,
     /// Version of the program that wrote it.
     pub rasid_version: String,
+    /// Family of the encoder: `rasid` for our own, else the name that Hugging Face's files have.
+    pub family: String,
     /// Number of parameters, embeddings included.
     pub parameters: usize,
     /// How the weights are stored: F16, F32.
@@ -99,7 +101,7 @@ pub fn info(path: &Path) -> Result<Info> {
     check_folder(path)?;
     let read = |name: &str| {
         let file = path.join(name);
-        std::fs::read(&file).map_err(Error::io("read", &file))
+        std::fs::read(&file).map_err(super::open::not_read(&file))
     };
     let config = ConfigJson::parse(&read(CONFIG)?, &path.join(CONFIG))?;
     match config.heads.is_empty() {
@@ -108,7 +110,7 @@ pub fn info(path: &Path) -> Result<Info> {
     }
     let metrics_path = path.join(METRICS);
     let metrics = if metrics_path.exists() { read_metrics(&read(METRICS)?, &metrics_path)? } else { Value::Null };
-    describe(path, config, &read(WEIGHTS)?, &metrics, file_sizes(path)?)
+    describe(path, config, &WeightFiles::find(path)?, &metrics, file_sizes(path)?)
 }
 
 /// The same for the model that was compiled into the program, whose metrics stayed outside.
@@ -121,16 +123,21 @@ pub fn embedded_info() -> Result<Info> {
     let names = [CONFIG, SCHEMA, TOKENIZER, WEIGHTS];
     let sizes = names.iter().zip(files).map(|(n, b)| FileSize { name: n.to_string(), bytes: b.len() as u64 });
     let config = ConfigJson::parse(files[0], &path.join(CONFIG))?;
-    describe(path, config, files[3], &Value::Null, sizes.collect())
+    let weights = WeightFiles::of(Bytes::Static(files[3]), path.join(WEIGHTS))?;
+    describe(path, config, &weights, &Value::Null, sizes.collect())
 }
 
 const METRICS: &str = "metrics.json";
 
-fn describe(path: &Path, config: ConfigJson, weights: &[u8], metrics: &Value, files: Vec<FileSize>) -> Result<Info> {
-    let tensors = safetensors::SafeTensors::deserialize(weights).map_err(|e| {
-        Error::bad(Place::file(path.join(WEIGHTS)), e.to_string(), "a safetensors file").hint("fetch or train it again")
-    })?;
-    let dtypes: BTreeSet<String> = tensors.iter().map(|(_, tensor)| format!("{:?}", tensor.dtype())).collect();
+fn describe(
+    path: &Path,
+    config: ConfigJson,
+    weights: &WeightFiles,
+    metrics: &Value,
+    files: Vec<FileSize>,
+) -> Result<Info> {
+    let stored = &weights.stored.0;
+    let dtypes: BTreeSet<&str> = stored.values().map(Stored::dtype).collect();
     let heads = config.heads.iter().map(|head| {
         let labels = (head.start..head.end).filter_map(|id| config.id2label.get(&id.to_string()));
         let class = |label: &String| label.strip_prefix(&format!("{}.", head.name)).unwrap_or(label).to_string();
@@ -139,8 +146,9 @@ fn describe(path: &Path, config: ConfigJson, weights: &[u8], metrics: &Value, fi
     Ok(Info {
         heads: heads.collect(),
         folder: path.display().to_string(),
-        sha256: Sha256::digest(weights).iter().map(|b| format!("{b:02x}")).collect(),
-        parameters: tensors.iter().map(|(_, tensor)| tensor.shape().iter().product::<usize>()).sum(),
+        sha256: weights.sha256(),
+        parameters: stored.values().map(|weight| weight.shape().iter().product::<usize>()).sum(),
+        family: config.model_type,
         weights_dtype: dtypes.into_iter().collect::<Vec<_>>().join(" and "),
         scores: scores(metrics),
         perplexity: perplexity(metrics),

@@ -14,9 +14,12 @@
 //! A folder is written under a temporary name and renamed, so there is never half a model under its own name.
 
 mod config_json;
+pub mod families;
 mod info;
 mod model;
 mod open;
+mod tokenizer_files;
+mod weight_files;
 mod write;
 
 #[cfg(feature = "hub")]
@@ -25,8 +28,8 @@ pub mod hub;
 pub use config_json::{ConfigJson, HeadRange, NgramKinds};
 pub use info::{FileSize, HeadInfo, HeadScore, Info, Scores, embedded_info, info};
 pub use model::Model;
-pub use open::{embedded, open, open_base, read_weights};
-pub use write::{Contents, replace, write};
+pub use open::{BaseFiles, embedded, open, open_base, read_weights};
+pub use write::{Contents, replace, storage, write};
 
 /// Name of the weights' file.
 pub const WEIGHTS: &str = "model.safetensors";

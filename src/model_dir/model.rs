@@ -34,6 +34,8 @@ pub struct Model {
     pub ngram_weights: Vec<f32>,
     /// One a head: logits are divided by it before the softmax.
     pub temperatures: Vec<f32>,
+    /// A sentence may have several labels: each has a probability of its own. Only models of other programs are so.
+    pub is_multi_label: bool,
     /// Number of threads that classify.
     pub workers: usize,
 }
@@ -44,7 +46,19 @@ impl Model {
         let temperatures = vec![1.0; schema.heads.len()];
         let (ngrams, ngram_weights) = (None, vec![0.0; schema.heads.len()]);
         let (name, sha256, workers) = (name.to_string(), String::new(), default_workers());
-        Model { name, sha256, schema, tokenizer, input, engine, ngrams, ngram_weights, temperatures, workers }
+        Model {
+            name,
+            sha256,
+            schema,
+            tokenizer,
+            input,
+            engine,
+            ngrams,
+            ngram_weights,
+            temperatures,
+            is_multi_label: false,
+            workers,
+        }
     }
 
     /// The lexicon that network or n-grams look into.
@@ -140,7 +154,10 @@ impl Classify for Model {
         let predictions = encoded.iter().zip(logits).map(|(encoded, heads)| {
             let tags = heads.into_iter().zip(&self.temperatures).map(|(mut row, temperature)| {
                 row.iter_mut().for_each(|x| *x /= temperature);
-                softmax_in_place(&mut row);
+                match self.is_multi_label {
+                    true => row.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
+                    false => softmax_in_place(&mut row),
+                }
                 Tag::from_probabilities(row)
             });
             Prediction { tags: tags.collect(), truncated: encoded.truncated }

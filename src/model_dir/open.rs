@@ -2,17 +2,17 @@
 
 use super::config_json::ConfigJson;
 use super::model::Model;
-use super::{CONFIG, LEXICON, SCHEMA, TOKENIZER, WEIGHTS};
+use super::weight_files::WeightFiles;
+use super::{CONFIG, LEXICON, SCHEMA, TOKENIZER, WEIGHTS, tokenizer_files};
 use crate::baseline::store::PREFIX;
 use crate::baseline::{Kinds, Tfidf};
 use crate::error::{Error, Place, Result};
-use crate::kernels::mapping;
 use crate::lexicon::{Lexicon, LexiconFiles};
+use crate::model::weights::{Start, encoder_table, head_table};
 use crate::model::{Bytes, Engine, NumberFormat, StoredWeights, Weights};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
 use candle_core::{Device, Tensor};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,9 +25,16 @@ use std::thread::ScopedJoinHandle;
 /// The folder or one of its files is missing, cut short, not of this schema, or a weight has the wrong shape.
 pub fn open(path: &Path, format: NumberFormat) -> Result<Model> {
     check_folder(path)?;
-    let read = |name: &str| read_file(&path.join(name));
-    let files = [read(CONFIG)?, read(SCHEMA)?, read(TOKENIZER)?];
-    assemble([&files[0], &files[1], &files[2]], map_file(&path.join(WEIGHTS))?, format, path)
+    let config = ConfigJson::parse(&read_file(&path.join(CONFIG))?, &path.join(CONFIG))?;
+    let schema = match config.is_ours() {
+        true => parse_schema(&read_file(&path.join(SCHEMA))?, &path.join(SCHEMA))?,
+        false if config.heads.is_empty() => {
+            let error = Error::bad(Place::file(path), "an encoder without a classifier", "a model that tags sentences");
+            return Err(error.hint("train one from it: rasid train --labels … --base DIR --output DIR"));
+        }
+        false => config.schema(),
+    };
+    assemble(config, schema, &tokenizer_files::read(path)?, WeightFiles::find(path)?, format, path)
 }
 
 pub(super) fn check_folder(path: &Path) -> Result<()> {
@@ -44,8 +51,10 @@ pub(super) fn check_folder(path: &Path) -> Result<()> {
 /// # Errors
 /// As [`open`], which would be a fault of the build; or the program was built without the feature `embedded`.
 pub fn embedded(format: NumberFormat) -> Result<Model> {
-    let [config, schema, tokenizer, weights] = shipped_files()?;
-    assemble([config, schema, tokenizer], Bytes::Static(weights), format, Path::new(EMBEDDED))
+    let ([config, schema, tokenizer, weights], path) = (shipped_files()?, Path::new(EMBEDDED));
+    let (config, schema) = (ConfigJson::parse(config, &path.join(CONFIG))?, parse_schema(schema, &path.join(SCHEMA))?);
+    let weights = WeightFiles::of(Bytes::Static(weights), path.join(WEIGHTS))?;
+    assemble(config, schema, tokenizer, weights, format, path)
 }
 
 /// What stands for a path where the model is in the program.
@@ -67,20 +76,65 @@ pub(super) fn shipped_files() -> Result<[&'static [u8]; 4]> {
     ])
 }
 
-/// What fine-tuning starts from: configuration, weights (f32) and tokenizer of a model directory, whatever its heads.
+/// What fine-tuning starts from.
+pub struct BaseFiles {
+    /// Its configuration.
+    pub config: ConfigJson,
+    /// Its weights under our names, in f32.
+    pub weights: Weights,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Weights behind the encoder that it does not have, as its family calls them: they are made anew.
+    pub lacking: Vec<String>,
+}
+
+/// What fine-tuning starts from: configuration, weights and tokenizer of a model directory, or of a folder that another program
+/// wrote, whatever its heads.
 ///
 /// # Errors
 /// As [`open`], less the schema.
-pub fn open_base(path: &Path) -> Result<(ConfigJson, Weights, Tokenizer)> {
-    let read = |name: &str| {
-        let file = path.join(name);
-        Ok::<_, Error>((read_file(&file)?, file))
+pub fn open_base(path: &Path) -> Result<BaseFiles> {
+    check_folder(path)?;
+    let config = ConfigJson::parse(&read_file(&path.join(CONFIG))?, &path.join(CONFIG))?;
+    let tokenizer = Tokenizer::parse(&tokenizer_files::read(path)?, &path.join(TOKENIZER))?;
+    check_vocabulary(&tokenizer, &config, path)?;
+    let files = WeightFiles::find(path)?;
+    let (weights, lacking) = match config.family() {
+        None => (files.stored.without(PREFIX), Vec::new()),
+        Some(family) => {
+            let heads = if config.is_ours() { heads(&config.schema()) } else { Vec::new() };
+            let of_encoder = wanted(encoder_table(&config.encoder));
+            let all = [of_encoder, wanted(head_table(&config.encoder, &heads))].concat();
+            family.to_ours(&files.stored, &all, |name| name.starts_with("head."), &files.path)?
+        }
     };
-    let (config, config_path) = read(CONFIG)?;
-    let (tokenizer, tokenizer_path) = read(TOKENIZER)?;
-    let (weights, weights_path) = read(WEIGHTS)?;
-    let config = ConfigJson::parse(&config, &config_path)?;
-    Ok((config, read_weights(&weights, &weights_path)?, Tokenizer::parse(&tokenizer, &tokenizer_path)?))
+    Ok(BaseFiles { config, weights: weights.to_tensors()?, tokenizer, lacking })
+}
+
+/// Names and shapes of a table of weights.
+fn wanted(table: Vec<(String, Vec<usize>, Start)>) -> Vec<(String, Vec<usize>)> {
+    table.into_iter().map(|(name, shape, _)| (name, shape)).collect()
+}
+
+fn heads(schema: &Schema) -> Vec<(String, usize)> {
+    schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect()
+}
+
+fn check_vocabulary(tokenizer: &Tokenizer, config: &ConfigJson, path: &Path) -> Result<()> {
+    if tokenizer.vocab_size() <= config.encoder.vocab_size {
+        return Ok(());
+    }
+    let found = format!("{} entries", tokenizer.vocab_size());
+    let expected = format!("at most {}, as config.json says", config.encoder.vocab_size);
+    let error = Error::bad(Place::file(path.join(TOKENIZER)), found, expected);
+    Err(error.hint("tokenizer and network are of two models; fetch the folder again"))
+}
+
+fn parse_schema(bytes: &[u8], path: &Path) -> Result<Schema> {
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        Error::bad(Place::offset(path, e.valid_up_to() as u64), "bytes that are not UTF-8", "TOML text")
+    })?;
+    Schema::parse(text, path)
 }
 
 /// A file of a model directory; a folder without it is no model.
@@ -88,13 +142,7 @@ fn read_file(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(not_read(file))
 }
 
-/// As [`read_file`], by way of the system's memory mapping.
-fn map_file(file: &Path) -> Result<Bytes> {
-    let map = std::fs::File::open(file).and_then(|open| mapping::map(&open)).map_err(not_read(file))?;
-    Ok(Bytes::Shared(Arc::new(map)))
-}
-
-fn not_read(file: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
+pub(super) fn not_read(file: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
     move |fault| match fault.kind() {
         std::io::ErrorKind::NotFound => {
             let error = Error::bad(Place::file(file), "no such file", "a file that every model directory has");
@@ -154,47 +202,48 @@ fn joined<T>(part: ScopedJoinHandle<'_, T>) -> T {
 }
 
 fn assemble(
-    [config, schema, tokenizer]: [&[u8]; 3],
-    weights: Bytes,
+    config: ConfigJson,
+    schema: Schema,
+    tokenizer: &[u8],
+    files: WeightFiles,
     format: NumberFormat,
     path: &Path,
 ) -> Result<Model> {
-    let config_path = path.join(CONFIG);
-    let config = ConfigJson::parse(config, &config_path)?;
-    let schema_path = path.join(SCHEMA);
-    let schema_text = std::str::from_utf8(schema).map_err(|e| {
-        Error::bad(Place::offset(&schema_path, e.valid_up_to() as u64), "bytes that are not UTF-8", "TOML text")
-    })?;
-    let schema = Schema::parse(schema_text, &schema_path)?;
-    config.check_labels(&schema, &config_path)?;
-    let weights_path = path.join(WEIGHTS);
-    let stored = StoredWeights::find(weights.clone(), &weights_path)?;
-    let lexicon = lexicon(&config, path)?;
-    let heads: Vec<(String, usize)> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
+    config.check_labels(&schema, &path.join(CONFIG))?;
+    let (heads, lexicon) = (heads(&schema), lexicon(&config, path)?);
+    let of_family = match config.family() {
+        None => None,
+        Some(family) => {
+            let all = [encoder_table(&config.encoder), head_table(&config.encoder, &heads)].concat();
+            Some(family.to_ours(&files.stored, &wanted(all), |_| false, &files.path)?.0)
+        }
+    };
+    let stored = of_family.as_ref().unwrap_or(&files.stored);
     let ngrams = || {
         let Some(kinds) = config.ngrams else { return Ok(None) };
         let kinds = Kinds { letters: kinds.letters, lexicon: lexicon.clone().filter(|_| kinds.lexicon) };
-        Tfidf::from_tensors(&schema, kinds, &ngram_tensors(weights.as_ref(), &weights_path)?, &weights_path).map(Some)
+        let tensors = match &files.bytes[..] {
+            [bytes] => ngram_tensors(bytes.as_ref(), &files.path)?,
+            _ => BTreeMap::new(), // only other programs cut weights into several files
+        };
+        Tfidf::from_tensors(&schema, kinds, &tensors, &files.path).map(Some)
     };
     // The parts do not need each other, and on a cold start each takes its time.
     let (tokenizer, sha256, ngrams, engine) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| Tokenizer::parse(tokenizer, &path.join(TOKENIZER)));
-        let sha256 = scope.spawn(|| Sha256::digest(weights.as_ref()).iter().map(|b| format!("{b:02x}")).collect());
+        let sha256 = scope.spawn(|| files.sha256());
         let ngrams = scope.spawn(ngrams);
-        let engine = Engine::new(&config.encoder, &heads, &stored, format, &weights_path);
+        let engine = Engine::new(&config.encoder, &heads, stored, format, &files.path);
         (joined(tokenizer), joined(sha256), joined(ngrams), engine)
     });
     let (tokenizer, ngrams, engine) = (tokenizer?, ngrams?, engine?);
-    if tokenizer.vocab_size() > config.encoder.vocab_size {
-        let found = format!("{} entries", tokenizer.vocab_size());
-        let expected = format!("at most {}, as config.json says", config.encoder.vocab_size);
-        return Err(Error::bad(Place::file(path.join(TOKENIZER)), found, expected));
-    }
+    check_vocabulary(&tokenizer, &config, path)?;
     let tokenizer = tokenizer.with_lexicon(lexicon.filter(|_| !config.encoder.lexicon_types.is_empty()));
     let mut model = Model::new(&config.name, schema, Arc::new(tokenizer), config.input, engine);
     model.ngrams = ngrams;
     model.ngram_weights = config.heads.iter().map(|h| h.ngram_weight).collect();
     model.temperatures = config.heads.iter().map(|h| h.temperature).collect();
+    model.is_multi_label = config.is_multi_label;
     model.sha256 = sha256;
     Ok(model)
 }

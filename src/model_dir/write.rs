@@ -1,6 +1,7 @@
 //! Model → folder, whole or not at all.
 
 use super::config_json::ConfigJson;
+use super::families::Family;
 use super::{CONFIG, TOKENIZER, WEIGHTS};
 use crate::baseline::Tfidf;
 use crate::error::{Error, Result};
@@ -18,7 +19,7 @@ pub struct Contents<'a> {
     pub weights: &'a Weights,
     /// The linear classifier beside the network, if there is one.
     pub ngrams: Option<&'a Tfidf>,
-    /// How the weights are stored.
+    /// How the weights are stored; an encoder of another program's family in f16 where this says int8.
     pub storage: StorageFormat,
     /// tokenizer.json, byte for byte.
     pub tokenizer: &'a [u8],
@@ -41,8 +42,10 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         let file = staging.path().join(name);
         fs::write(&file, bytes).map_err(Error::io("write", path.join(name)))
     };
-    let json = serde_json::to_string_pretty(contents.config).expect("a configuration is plain data");
-    put(CONFIG, format!("{json}\n").as_bytes())?;
+    let family = contents.config.family();
+    let storage = storage(contents.storage, &contents.config.model_type);
+    let dtype = if storage == StorageFormat::F32 { "float32" } else { "float16" };
+    put(CONFIG, contents.config.to_json(dtype).as_bytes())?;
     put(TOKENIZER, contents.tokenizer)?;
     for (name, text) in &contents.texts {
         if let Some(folder) = Path::new(name).parent() {
@@ -51,7 +54,10 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         }
         put(name, text.as_bytes())?;
     }
-    let mut stored = contents.storage.lay_out(contents.weights)?;
+    let mut stored = match family {
+        Some(family) => storage.lay_out(&family.to_theirs(contents.weights)?)?,
+        None => storage.lay_out(contents.weights)?,
+    };
     let ngrams = contents.ngrams.map_or(Ok(Vec::new()), |ngrams| ngrams.tensors())?;
     stored.extend(ngrams.iter().map(|(name, tensor)| (name.clone(), Laid::as_it_is(tensor))));
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
@@ -59,6 +65,15 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
         .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))?;
     put(WEIGHTS, &bytes)?;
     replace(&staging.keep(), path)
+}
+
+/// How weights of an encoder of this family are stored where `asked` is wanted: other programs do not read whole numbers with
+/// scales, so those families are stored in f16 then.
+pub fn storage(asked: StorageFormat, model_type: &str) -> StorageFormat {
+    match asked {
+        StorageFormat::Int8 if Family::of(model_type).is_some() => StorageFormat::F16,
+        asked => asked,
+    }
 }
 
 /// Renames the folder `new` to `path`, on the same disk; what was there is set aside first and deleted last.

@@ -135,7 +135,7 @@ fn lay_out(sentence: &[u32], context: Option<&[u32]>, tokenizer: &Tokenizer) -> 
     ids.push(special.sep);
     let sentence_tokens = ids.len();
     if let Some(context) = context {
-        ids.push(special.previous);
+        ids.extend(special.previous);
         ids.extend(context);
         ids.push(special.sep);
     }

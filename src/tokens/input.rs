@@ -116,20 +116,20 @@ pub(super) fn lay_out(
     let kept = sentence.ids.len().min(max_tokens.saturating_sub(2));
     let with_lexicon = [sentence, title, previous].iter().any(|part| !part.lexicon.is_empty());
     let mut encoded = Encoded { sentence_tokens: kept + 2, truncated: kept < sentence.ids.len(), ..Encoded::default() };
-    let mut append = |mark: u32, part: &Pieces, range: Range<usize>, token_type: u32| {
-        encoded.ids.push(mark);
+    let mut append = |mark: Option<u32>, part: &Pieces, range: Range<usize>, token_type: u32| {
+        encoded.ids.extend(mark);
         encoded.ids.extend_from_slice(&part.ids[range.clone()]);
         encoded.ids.push(special.sep);
         encoded.types.resize(encoded.ids.len(), token_type);
         if with_lexicon {
-            encoded.lexicon.push(0);
+            encoded.lexicon.extend(mark.map(|_| 0));
             encoded.lexicon.extend_from_slice(part.lexicon.get(range).unwrap_or_default());
             encoded.lexicon.resize(encoded.ids.len(), 0);
         }
         // a mark before and a separator behind each part of context
         max_tokens.saturating_sub(encoded.ids.len() + 2)
     };
-    let mut room = append(special.cls, sentence, 0..kept, 0);
+    let mut room = append(Some(special.cls), sentence, 0..kept, 0);
     let range = title.first_words(room);
     if !range.is_empty() {
         room = append(special.title, title, range, 1);
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SPECIAL: Special = Special { pad: 0, unknown: 1, cls: 2, sep: 3, mask: 4, title: 5, previous: 6 };
+    const SPECIAL: Special = Special { pad: 0, unknown: 1, cls: 2, sep: 3, mask: 4, title: Some(5), previous: Some(6) };
 
     /// Pieces numbered from `first`, each word two pieces long.
     fn pieces(first: u32, n: usize) -> Pieces {

@@ -25,18 +25,58 @@ pub struct Special {
     pub sep: u32,
     /// `[MASK]`: a hidden word in pre-training.
     pub mask: u32,
-    /// `[TITLE]`: begins the headline.
-    pub title: u32,
-    /// `[PREV]`: begins the previous sentence.
-    pub previous: u32,
+    /// `[TITLE]`: begins the headline. In tokenizers of other programs what they put before the second text of a pair, if anything.
+    pub title: Option<u32>,
+    /// `[PREV]`: begins the previous sentence; elsewhere as for the headline.
+    pub previous: Option<u32>,
 }
 
 impl Special {
     /// Their names, in the order of their ids in a tokenizer trained here.
     pub const NAMES: [&str; 7] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[TITLE]", "[PREV]"];
 
-    fn ids(&self) -> [u32; 7] {
-        [self.pad, self.unknown, self.cls, self.sep, self.mask, self.title, self.previous]
+    fn is_special(&self, id: u32) -> bool {
+        [self.pad, self.cls, self.sep, self.mask].contains(&id) || [self.title, self.previous].contains(&Some(id))
+    }
+
+    /// The tokens that say where sentence and context begin and end.
+    pub fn marks(&self) -> Vec<u32> {
+        [self.cls, self.sep].into_iter().chain(self.title).chain(self.previous).collect()
+    }
+
+    /// Of a tokenizer trained here.
+    fn of_ours(inner: &tokenizers::Tokenizer) -> std::result::Result<Special, &'static str> {
+        let id = |name: &'static str| inner.token_to_id(name).ok_or(name);
+        let [pad, unknown, cls, sep, mask, title, previous] = Special::NAMES;
+        Ok(Special {
+            pad: id(pad)?,
+            unknown: id(unknown)?,
+            cls: id(cls)?,
+            sep: id(sep)?,
+            mask: id(mask)?,
+            title: Some(id(title)?),
+            previous: Some(id(previous)?),
+        })
+    }
+
+    /// Of a tokenizer of another program: what it puts around nothing, and around two nothings, tells its marks.
+    fn of_theirs(inner: &tokenizers::Tokenizer) -> Result<Option<Special>> {
+        let ids = |input: tokenizers::EncodeInput<'_>| {
+            let encoding = inner.encode(input, true).map_err(|e| Error::Tokenizer(e.to_string()))?;
+            Ok::<_, Error>(encoding.get_ids().to_vec())
+        };
+        let named = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
+        let [cls, sep] = ids("".into())?[..] else { return Ok(None) };
+        let (Some(pad), Some(mask)) = (named(&["[PAD]", "<pad>", "<|pad|>"]), named(&["[MASK]", "<mask>", "<|mask|>"]))
+        else {
+            return Ok(None);
+        };
+        let mark = match ids(("", "").into())?[..] {
+            [_, _, mark, _] => Some(mark),
+            _ => None,
+        };
+        let unknown = named(&["[UNK]", "<unk>"]).unwrap_or(mask);
+        Ok(Some(Special { pad, unknown, cls, sep, mask, title: mark, previous: mark }))
     }
 }
 
@@ -71,7 +111,8 @@ impl Tokenizer {
     /// Opens the bytes of a tokenizer.json; `path` is only named in errors.
     ///
     /// # Errors
-    /// The bytes are not a tokenizer of the `tokenizers` library, or one of [`Special::NAMES`] is not in it.
+    /// The bytes are not a tokenizer of the `tokenizers` library, or it has neither all of [`Special::NAMES`] nor the marks of
+    /// BERT's or RoBERTa's kind.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| {
             Error::bad(
@@ -85,26 +126,19 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.set_encode_special_tokens(true);
 
-        let id = |name: &str| {
-            inner.token_to_id(name).ok_or_else(|| {
-                Error::bad(
-                    Place::file(path),
-                    format!("no special token {name}"),
-                    format!("all of {}", Special::NAMES.join(" ")),
-                )
+        // One of ours that lost a mark is broken, whatever else it may look like.
+        let is_ours = Special::NAMES[5..].iter().any(|name| inner.token_to_id(name).is_some());
+        let special = match Special::of_ours(&inner) {
+            Ok(special) => Some(special),
+            Err(_) if !is_ours => Special::of_theirs(&inner)?,
+            Err(_) => None,
+        };
+        let special = special.ok_or_else(|| {
+            let missing = Special::of_ours(&inner).err().unwrap_or_default();
+            let expected = format!("all of {}, or the marks of BERT or RoBERTa", Special::NAMES.join(" "));
+            Error::bad(Place::file(path), format!("no special token {missing}"), expected)
                 .hint("train one with `rasid tokenizer train`")
-            })
-        };
-        let [pad, unknown, cls, sep, mask, title, previous] = Special::NAMES;
-        let special = Special {
-            pad: id(pad)?,
-            unknown: id(unknown)?,
-            cls: id(cls)?,
-            sep: id(sep)?,
-            mask: id(mask)?,
-            title: id(title)?,
-            previous: id(previous)?,
-        };
+        })?;
         Ok(Tokenizer { inner, special, bytes: bytes.to_vec(), lexicon: None, read_lately: Memo::new(REMEMBERED) })
     }
 
@@ -191,9 +225,8 @@ impl Tokenizer {
     /// The subwords of a text; terms of the lexicon are looked for only where a language is given.
     pub(super) fn pieces(&self, text: &str, language: Option<&str>) -> Result<Pieces> {
         let encoding = self.inner.encode(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
-        let special = self.special.ids();
         // the ids of special tokens are ours alone, whatever a foreign tokenizer makes of their names in a text
-        let plain = |id: &u32| if special.contains(id) { self.special.unknown } else { *id };
+        let plain = |id: &u32| if self.special.is_special(*id) { self.special.unknown } else { *id };
         let lexicon = match (&self.lexicon, language) {
             (Some(lexicon), Some(language)) => types_by_token(lexicon, text, language, encoding.get_offsets()),
             _ => Vec::new(),
@@ -252,8 +285,8 @@ mod tests {
             "model":{"type":"WordLevel","vocab":{"[PAD]":0,"[UNK]":1},"unk_token":"[UNK]"}}"#;
         assert_eq!(
             message(none),
-            "model/tokenizer.json: no special token [CLS]; expected all of [PAD] [UNK] [CLS] [SEP] [MASK] [TITLE] [PREV]; \
-             train one with `rasid tokenizer train`"
+            "model/tokenizer.json: no special token [CLS]; expected all of [PAD] [UNK] [CLS] [SEP] [MASK] [TITLE] [PREV], \
+             or the marks of BERT or RoBERTa; train one with `rasid tokenizer train`"
         );
     }
 }

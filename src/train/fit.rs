@@ -121,8 +121,9 @@ impl Run<'_> {
     ) -> Result<Fitted> {
         let recipe = &self.recipe.training;
         let (course, adamw) = (recipe.course(), recipe.adamw());
-        let mut items = super::batches::items(train, self.tokenizer, &self.recipe.input)?;
-        items.extend(super::batches::soft_items(self.soft, self.tokenizer, &self.recipe.input)?);
+        let (tokenizer, input) = (self.tokenizer.as_ref(), &self.recipe.input);
+        let mut items = super::batches::items(train, tokenizer, input)?;
+        items.extend(super::batches::soft_items(self.soft, tokenizer, input)?);
         let objective = self.objective(train);
         let fingerprint = self.checkpoint.as_ref().map(|(_, f)| f.clone()).unwrap_or_default();
         let (mut state, weights) = match resumed {
@@ -228,7 +229,7 @@ impl Run<'_> {
             dropout: recipe.dropout,
             hiding: Hiding { token_rate: recipe.token_dropout, term_rate: recipe.term_dropout },
             mask: special.mask,
-            specials: vec![special.cls, special.sep, special.title, special.previous],
+            specials: special.marks(),
             workspaces: Workspace::for_workers(recipe.precision, recipe.shards),
         }
     }

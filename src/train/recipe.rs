@@ -209,6 +209,7 @@ impl ModelRecipe {
             global_attn_every_n_layers: self.global_attn_every_n_layers,
             local_attention: self.local_attention,
             classifier_pooling: self.classifier_pooling,
+            architecture: Default::default(),
         }
     }
 

@@ -17,9 +17,10 @@ use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
 use crate::model::weights::{LEXICON_EMBEDDINGS, encoder_table, head_table};
 use crate::model::{Config, NumberFormat, Weights};
-use crate::model_dir::{self, ConfigJson, Contents, Model};
+use crate::model_dir::{self, BaseFiles, ConfigJson, Contents, Model};
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Base {
     pub name: Option<String>,
     /// Sizes.
     pub config: Config,
+    /// Its family, and the config.json of the program that made it where that is another.
+    pub family: (String, Option<Map<String, Value>>),
     /// Weights of the base; empty for a network from nothing.
     pub weights: Weights,
     /// Tokenizer.
@@ -84,33 +87,47 @@ pub struct Prepared {
 /// The base for `--base none`: sizes from the recipe, the tokenizer given.
 pub fn from_nothing(recipe: &Recipe, tokenizer: Tokenizer, lexicon: Option<Arc<Lexicon>>) -> Base {
     let config = recipe.model.encoder(tokenizer.vocab_size());
-    Base::new(None, config, Weights::default(), tokenizer, lexicon.filter(|_| recipe.model.lexicon))
+    let family = ("rasid".into(), None);
+    Base::new(None, config, family, Weights::default(), tokenizer, lexicon.filter(|_| recipe.model.lexicon))
 }
 
 impl Base {
     fn new(
         name: Option<String>,
         mut config: Config,
+        family: (String, Option<Map<String, Value>>),
         weights: Weights,
         tokenizer: Tokenizer,
         lexicon: Option<Arc<Lexicon>>,
     ) -> Base {
         config.lexicon_types = lexicon.iter().flat_map(|l| l.types()).map(|t| t.name.clone()).collect();
         let tokenizer = Arc::new(tokenizer.with_lexicon(lexicon.clone()));
-        Base { name, config, weights, tokenizer, lexicon }
+        Base { name, config, family, weights, tokenizer, lexicon }
     }
 }
 
-/// The base for `--base DIR`; the recipe takes over its sizes.
+/// The base for `--base DIR`; the recipe takes over its sizes. Beside it, the weights behind the encoder that it does not have and
+/// that are made anew.
 ///
 /// # Errors
-/// As [`model_dir::open_base`].
-pub fn from_directory(path: &Path, recipe: &mut Recipe, lexicon: Option<Arc<Lexicon>>) -> Result<Base> {
-    let (config, weights, tokenizer) = model_dir::open_base(path)?;
+/// As [`model_dir::open_base`]; the recipe wants longer inputs than the base reads.
+pub fn from_directory(path: &Path, recipe: &mut Recipe, lexicon: Option<Arc<Lexicon>>) -> Result<(Base, Vec<String>)> {
+    let BaseFiles { config, weights, tokenizer, lacking } = model_dir::open_base(path)?;
     recipe.adopt(&config.encoder);
     let mut encoder = config.encoder;
-    encoder.classifier_pooling = recipe.model.classifier_pooling;
-    Ok(Base::new(Some(config.name), encoder, weights, tokenizer, lexicon.filter(|_| recipe.model.lexicon)))
+    match config.theirs {
+        None => encoder.classifier_pooling = recipe.model.classifier_pooling,
+        // Each family of other programs has its own way, which those programs take too.
+        Some(_) => recipe.model.classifier_pooling = encoder.classifier_pooling,
+    }
+    let (max_tokens, longest) = (recipe.input.max_tokens, encoder.max_position_embeddings);
+    if max_tokens > longest {
+        let found = format!("a base that reads {longest} tokens, with input.max_tokens = {max_tokens}");
+        let error = Error::bad(Place::file(path), found, format!("input.max_tokens of at most {longest}"));
+        return Err(error.hint(format!("--set input.max_tokens={longest}")));
+    }
+    let (family, lexicon) = ((config.model_type, config.theirs), lexicon.filter(|_| recipe.model.lexicon));
+    Ok((Base::new(Some(config.name), encoder, family, weights, tokenizer, lexicon), lacking))
 }
 
 /// The weights that training starts with: the base's where it has one of that name and shape, fresh ones elsewhere.
@@ -156,7 +173,7 @@ pub fn prepare(
     check_gradients(run, &start, train)?;
     let fitted = run.fit(start, resumed, train, dev, on_event)?;
     // What is calibrated and scored is what is stored: rounded first.
-    let storage = run.recipe.model.weights_dtype;
+    let storage = model_dir::storage(run.recipe.model.weights_dtype, &base.family.0);
     let weights = storage.rounded(&fitted.best)?;
     let mut model = Model::new(
         name,
@@ -241,7 +258,9 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         evaluation: evaluation.as_ref(),
         best_epoch: prepared.best_epoch,
     };
-    let mut config = ConfigJson::new(&name, options.base.config.clone(), recipe.input, schema, &model.temperatures);
+    let (model_type, theirs) = &options.base.family;
+    let config = ConfigJson::new(&name, options.base.config.clone(), recipe.input, schema, &model.temperatures);
+    let mut config = config.of_family(model_type, theirs.clone());
     config.set_ngrams(model.ngrams.as_ref().map(|n| n.kinds()), &model.ngram_weights);
     let metrics = serde_json::json!({ "best_epoch": prepared.best_epoch, "dev": evaluation });
     let metrics = format!("{}\n", serde_json::to_string_pretty(&metrics).expect("scores are plain data"));
