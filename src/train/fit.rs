@@ -5,6 +5,7 @@ use super::checkpoint::{Checkpoint, Exact};
 use super::recipe::{ClassWeights, Recipe};
 use super::soft::SoftExample;
 use super::step::{Objective, recycle};
+use super::typos::mistyped_items;
 use crate::dataset::Example;
 use crate::error::{Error, Result};
 use crate::kernels::cross_entropy::CrossEntropy;
@@ -111,7 +112,7 @@ impl Run<'_> {
     /// # Errors
     /// [`Error::Interrupted`] once `stop` is set, after a checkpoint was written; a loss that is no number; failing
     /// tensors; a checkpoint that cannot be written.
-    pub fn fit<E: Borrow<Example>>(
+    pub fn fit<E: Borrow<Example> + Sync>(
         &self,
         start: Weights,
         resumed: Option<Checkpoint>,
@@ -149,6 +150,11 @@ impl Run<'_> {
 
         while state.progress.epoch < recipe.epochs && !self.out_of_patience(&state) {
             let epoch = state.progress.epoch + 1;
+            if recipe.typo_rate > 0.0 {
+                let draw = (recipe.seed, epoch);
+                let mistyped = mistyped_items(train, recipe.typo_rate, draw, (tokenizer, input), self.workers)?;
+                items.splice(..train.len(), mistyped);
+            }
             let order = epoch_order(items.len(), recipe.seed, epoch);
             // ---- the steps of the epoch
             for indices in order.chunks(recipe.batch_size).skip(state.progress.step_in_epoch) {

@@ -15,6 +15,7 @@ pub mod run;
 pub mod schedule;
 pub mod soft;
 pub mod step;
+pub mod typos;
 
 pub use fit::{Event, Fitted, Run};
 pub use recipe::Recipe;
