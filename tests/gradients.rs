@@ -6,6 +6,7 @@ use candle_nn::ops::{log_softmax, softmax};
 use rasid::kernels::attention::Heads;
 use rasid::kernels::cross_entropy::{CrossEntropy, Target};
 use rasid::kernels::rotary::Rotary;
+use rasid::model::embedding::embedding;
 use rasid::model::mode::{Dropout, Precision, splitmix64};
 use rasid::model::weights::{encoder_table, head_table};
 use rasid::model::{Classifier, Config, Mode, Pooling, Weights, Workspace, ops};
@@ -316,8 +317,8 @@ fn embedding_equals_index_select() {
     let table = variable(&[6, 4], 1.0, 7);
     let ids = vec![5u32, 0, 5, 2, 2, 5];
     let plain = table.index_select(&Tensor::new(ids.as_slice(), &Device::Cpu).unwrap(), 0);
-    assert_same("embedding", &[&table], ops::embedding(&table, Arc::new(ids), None), plain);
-    assert!(ops::embedding(&table, Arc::new(vec![6]), None).is_err());
+    assert_same("embedding", &[&table], embedding(&table, Arc::new(ids), None), plain);
+    assert!(embedding(&table, Arc::new(vec![6]), None).is_err());
 }
 
 #[test]

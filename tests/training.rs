@@ -197,7 +197,7 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
         let recipe = recipe(&[&still, settings].concat());
         let mut first = None;
         let base = from_nothing(&recipe, tokenizer(), None);
-        let start = start_weights(&base, &SCHEMA, recipe.training.seed).unwrap();
+        let start = start_weights(&base, &base.config, &SCHEMA, recipe.training.seed).unwrap();
         let root = tempfile::tempdir().unwrap();
         let start = StoredWeights::from_tensors(&start).unwrap();
         let network =
@@ -342,7 +342,8 @@ fn frozen_layers_stay_as_they_were() {
 fn frozen_layers_stay(precision: &str) {
     let recipe = recipe(&["training.frozen_layers=2", "model.weights_dtype=f32", precision]);
     let (folder, examples) = (Folder::new(), train_and_dev());
-    let start = start_weights(&from_nothing(&recipe, tokenizer(), None), &SCHEMA, recipe.training.seed).unwrap();
+    let base = from_nothing(&recipe, tokenizer(), None);
+    let start = start_weights(&base, &base.config, &SCHEMA, recipe.training.seed).unwrap();
     folder.go(&recipe, &examples, |_| ()).unwrap();
     let trained = model_dir::open_base(&folder.model()).unwrap().weights;
     assert_eq!(trained.0.keys().collect::<Vec<_>>(), start.0.keys().collect::<Vec<_>>());
@@ -539,7 +540,7 @@ fn a_base_is_fine_tuned_to_other_heads_and_classes() {
     let (opened, lacking): (Base, Vec<String>) = from_directory(&base.model(), &mut second, None).unwrap();
     assert!(lacking.is_empty());
     assert_eq!((opened.name.as_deref(), second.model.hidden_size), (Some("m"), 16), "the base's sizes hold");
-    let start = start_weights(&opened, &schema, 1).unwrap();
+    let start = start_weights(&opened, &opened.config, &schema, 1).unwrap();
     for (name, tensor) in &start.0 {
         let from_base = opened.weights.0.get(name).is_some_and(|known| numbers(known) == numbers(tensor));
         let new = name.starts_with("classifier.incident") || name.starts_with("classifier.weapon");

@@ -23,6 +23,35 @@ pub struct Architecture {
     pub activation: Activation,
     /// What stands between the pooled vector and the classifiers.
     pub dense: Option<Dense>,
+    /// Adapters beside the products while training; in a finished network they are part of the weights.
+    pub lora: Option<Lora>,
+}
+
+/// Low-rank adapters (Hu et al., 2022): a product `x @ wᵀ` becomes `x @ (w + alpha / rank * b @ a)ᵀ`, and only a (rank, K) and b
+/// (N, rank) are learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lora {
+    /// Rows of a, columns of b.
+    pub rank: usize,
+    /// Numerator of the factor.
+    pub alpha: f32,
+    /// Which of [`PRODUCTS`] have one.
+    pub targets: [bool; 4],
+}
+
+/// The products of a layer, in the order of [`Lora::targets`].
+pub const PRODUCTS: [&str; 4] = ["attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo"];
+
+impl Lora {
+    /// What the adapter is multiplied by.
+    pub fn scale(&self) -> f64 {
+        f64::from(self.alpha) / self.rank as f64
+    }
+
+    /// Whether the product with this name (`layers.3.attn.Wo`) has one.
+    pub fn is_target(&self, name: &str) -> bool {
+        PRODUCTS.iter().zip(self.targets).any(|(product, is_target)| is_target && name.ends_with(product))
+    }
 }
 
 /// How a token knows its place in the sentence.
@@ -81,6 +110,7 @@ impl Default for Architecture {
             gated: true,
             activation: Activation::Gelu,
             dense: None,
+            lora: None,
         }
     }
 }

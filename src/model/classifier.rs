@@ -2,7 +2,8 @@
 
 use super::architecture::{Activation, Dense};
 use super::config::{Config, Pooling};
-use super::encoder::{Encoder, Linear, Norm};
+use super::encoder::Encoder;
+use super::layer::{Linear, Norm};
 use super::mode::{Mode, Precision};
 use super::ops;
 use super::weights::Weights;
@@ -27,7 +28,7 @@ impl Classifier {
     /// A weight is missing or has another shape than the configuration and the heads say.
     pub fn new(config: &Config, heads: &[(String, usize)], weights: &Weights, path: &Path) -> Result<Classifier> {
         let d = config.hidden_size;
-        let linear = |name: &str, n, has_bias| Linear::new(weights, name, (n, d), has_bias, path);
+        let linear = |name: &str, n, has_bias| Linear::new(weights, name, (n, d), has_bias, None, path);
         let dense = |dense: Dense| {
             let norm = if dense.norm { Some(Norm::new(config, weights, "head.norm", path)?) } else { None };
             Ok::<_, Error>((linear("head.dense", d, dense.bias)?, dense.activation, norm))

@@ -26,7 +26,8 @@ pub enum Precision {
     Bf16,
 }
 
-/// Seeded dropout. The generator is splitmix64 (Steele, Lea and Flood, 2014), so a seed gives the same masks everywhere.
+/// Seeded dropout; a copy draws the same. The generator is splitmix64 (Steele, Lea and Flood, 2014), so a seed gives the same masks everywhere.
+#[derive(Debug, Clone)]
 pub struct Dropout {
     state: u64,
     rate: f32,
@@ -62,6 +63,14 @@ impl Mode<'_> {
         match self {
             Mode::Train(_, workspace) => workspace.clone(),
             Mode::Eval => None,
+        }
+    }
+
+    /// Dropout of its own for a part of the network, drawn from this one.
+    pub fn child(&mut self) -> Dropout {
+        match self {
+            Mode::Eval => Dropout::new(0, 0.0),
+            Mode::Train(dropout, _) => Dropout::new(splitmix64(&mut dropout.state), dropout.rate),
         }
     }
 

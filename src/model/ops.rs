@@ -59,11 +59,6 @@ pub fn mean_of_rows(x: &Tensor, ranges: Vec<Range<usize>>) -> Result<Tensor> {
     x.contiguous()?.apply_op1(MeanOfRows { ranges })
 }
 
-/// Rows of a table: weight (V, D), ids T of them; gives (T, D). With a workspace the gradient goes there.
-pub fn embedding(weight: &Tensor, ids: Arc<Vec<u32>>, workspace: Option<Arc<Workspace>>) -> Result<Tensor> {
-    weight.contiguous()?.apply_op1(Embedding { ids, workspace })
-}
-
 /// Mean cross-entropy of logits (N, L) as a scalar; rows without a target do not count.
 pub fn cross_entropy(logits: &Tensor, targets: Vec<Target>, settings: CrossEntropy) -> Result<Tensor> {
     logits.contiguous()?.apply_op1(CrossEntropyLoss { targets, settings })
@@ -132,16 +127,24 @@ impl CustomOp2 for Linear {
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let ((t, k), (n, _)) = (x.dims2()?, w.dims2()?);
-        let (mut dx, mut dw) = (vec![0.0; t * k], vec![0.0; n * k]);
+        // No product for what nobody learns: a frozen weight, or an input below which all is frozen.
+        let (mut dx, mut dw) = (None, None);
         with_values(grad, |g| {
-            with_values(w, |w| {
-                self.product((&mut dx, View::dense(t, k)), (g, View::dense(t, n)), (w, View::dense(n, k)))
-            })?;
-            with_values(x, |x| {
-                self.product((&mut dw, View::dense(n, k)), (g, View::dense(t, n).t()), (x, View::dense(t, k)))
-            })
+            if x.track_op() {
+                let mut values = vec![0.0; t * k];
+                let out = (values.as_mut_slice(), View::dense(t, k));
+                with_values(w, |w| self.product(out, (g, View::dense(t, n)), (w, View::dense(n, k))))?;
+                dx = Some(tensor(values, x)?);
+            }
+            if w.track_op() {
+                let mut values = vec![0.0; n * k];
+                let out = (values.as_mut_slice(), View::dense(n, k));
+                with_values(x, |x| self.product(out, (g, View::dense(t, n).t()), (x, View::dense(t, k))))?;
+                dw = Some(tensor(values, w)?);
+            }
+            Ok::<_, candle_core::Error>(())
         })??;
-        Ok((Some(tensor(dx, x)?), Some(tensor(dw, w)?)))
+        Ok((dx, dw))
     }
 }
 
@@ -325,53 +328,6 @@ impl CustomOp1 for MeanOfRows {
             }
         })?;
         Ok(Some(tensor(dx, x)?))
-    }
-}
-
-struct Embedding {
-    ids: Arc<Vec<u32>>,
-    workspace: Option<Arc<Workspace>>,
-}
-
-impl CustomOp1 for Embedding {
-    fn name(&self) -> &'static str {
-        "embedding"
-    }
-
-    fn cpu_fwd(&self, weight: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (v, d) = rows_and_columns(layout)?;
-        let weight = values(weight, layout)?;
-        let mut out = Vec::with_capacity(self.ids.len() * d);
-        for &id in self.ids.iter() {
-            match weight.get(id as usize * d..(id as usize + 1) * d) {
-                Some(row) => out.extend_from_slice(row),
-                None => bail!("token id {id} in a vocabulary of {v}"),
-            }
-        }
-        Ok((CpuStorage::F32(out), (self.ids.len(), d).into()))
-    }
-
-    fn bwd(&self, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let d = weight.dim(1)?;
-        let scatter = |dw: &mut [f32]| {
-            with_values(grad, |g| {
-                for (&id, g) in self.ids.iter().zip(g.chunks_exact(d)) {
-                    dw[id as usize * d..][..d].iter_mut().zip(g).for_each(|(o, g)| *o += g);
-                }
-            })
-        };
-        let Some(workspace) = &self.workspace else {
-            let mut dw = vec![0.0; weight.elem_count()];
-            scatter(&mut dw)?;
-            return Ok(Some(tensor(dw, weight)?));
-        };
-        workspace.add(weight, |dw, accumulate| {
-            if !accumulate {
-                dw.fill(0.0);
-            }
-            scatter(dw)
-        })?;
-        Ok(None)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The model's weights by name: one table says which there are, with which shape and which start.
 
-use super::architecture::Positions;
+use super::architecture::{Lora, Positions};
 use super::config::Config;
 use super::mode::splitmix64;
 use crate::error::{Error, Place, Result};
@@ -16,6 +16,11 @@ pub const POSITIONS: &str = "embeddings.position_embeddings.weight";
 
 /// Name of the embeddings of distances, without its ending.
 pub const DISTANCES: &str = "embeddings.distance_embeddings";
+
+/// Endings of the names of an adapter's weights (PEFT's names).
+pub const LORA_A: &str = "lora_A.weight";
+/// As [`LORA_A`].
+pub const LORA_B: &str = "lora_B.weight";
 
 /// Names and tensors, in the order of the names.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +77,12 @@ pub fn encoder_table(config: &Config) -> Vec<(String, Vec<usize>, Start)> {
             ("mlp.Wi", wide, d, inner, shape.mlp_bias),
             ("mlp.Wo", d, f, back, shape.mlp_bias),
         ] {
-            linear(&mut table, &format!("layers.{i}.{name}"), (n, k), start, has_bias);
+            let name = format!("layers.{i}.{name}");
+            linear(&mut table, &name, (n, k), start, has_bias);
+            if let Some(lora) = shape.lora.filter(|lora| lora.is_target(&name)) {
+                table.push((format!("{name}.{LORA_A}"), vec![lora.rank, k], Start::Normal(1.0 / (k as f64).sqrt())));
+                table.push((format!("{name}.{LORA_B}"), vec![n, lora.rank], Start::Zeros));
+            }
         }
     }
     norms.iter().for_each(|name| norm(&mut table, name, d, shape.norm_bias));
@@ -151,6 +161,28 @@ impl Weights {
             return Err(error.hint("weights and configuration are of two models; train or fetch the folder again"));
         }
         Ok(tensor.clone())
+    }
+
+    /// The weights with their adapters added to them; the others are shared, not copied.
+    ///
+    /// # Errors
+    /// An adapter does not fit its weight.
+    pub fn merged(&self, lora: Option<Lora>) -> Result<Weights> {
+        let Some(lora) = lora else { return Ok(self.clone()) };
+        let mut merged = BTreeMap::new();
+        for (name, tensor) in &self.0 {
+            let adapter = |end: &str| self.0.get(&format!("{}.{end}", name.strip_suffix(".weight").unwrap_or(name)));
+            let is_adapter = name.ends_with(LORA_A) || name.ends_with(LORA_B);
+            match (adapter(LORA_A), adapter(LORA_B)) {
+                _ if is_adapter => {}
+                (Some(a), Some(b)) => {
+                    let added = (b.detach().matmul(&a.detach())? * lora.scale())?;
+                    merged.insert(name.clone(), (tensor.detach() + added)?);
+                }
+                _ => _ = merged.insert(name.clone(), tensor.clone()),
+            }
+        }
+        Ok(Weights(merged))
     }
 
     /// Number of parameters.

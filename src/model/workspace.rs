@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Sums and memory of one worker.
 pub struct Workspace {
     products: Products,
+    recomputes: bool,
     sums: Mutex<HashMap<TensorId, Vec<f32>>>,
     free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>, // by capacity
 }
@@ -22,7 +23,17 @@ impl Workspace {
             Precision::F32 => Products::F32,
             Precision::Bf16 => Products::Bf16,
         };
-        Workspace { products, sums: Mutex::default(), free: Mutex::default() }
+        Workspace { products, recomputes: false, sums: Mutex::default(), free: Mutex::default() }
+    }
+
+    /// The same for layers of which only the inputs are kept.
+    pub fn recomputing(self, recomputes: bool) -> Workspace {
+        Workspace { recomputes, ..self }
+    }
+
+    /// Whether only the inputs of layers are kept between the two passes.
+    pub fn recomputes(&self) -> bool {
+        self.recomputes
     }
 
     /// One for each of `n` workers.

@@ -3,6 +3,7 @@
 use super::masking::{Masked, Words};
 use crate::error::Result;
 use crate::kernels::threads::in_parallel;
+use crate::model::embedding::embedding;
 use crate::model::mode::Dropout;
 use crate::model::weights::{Start, encoder_table};
 use crate::model::{Config, Encoder, Mode, Weights, Workspace, ops};
@@ -59,7 +60,7 @@ impl MaskedLanguageModel {
         let starts = packed.starts.iter().zip(batch);
         let rows = starts.flat_map(|(start, m)| m.positions.iter().map(move |p| (start + p) as u32)).collect();
         let targets = batch.iter().flat_map(|m| m.targets.iter().copied()).collect();
-        let asked = ops::embedding(&hidden, Arc::new(rows), None)?; // (M, D): the rows of the hidden tokens
+        let asked = embedding(&hidden, Arc::new(rows), None)?; // (M, D): the rows of the hidden tokens
         let transformed = ops::layer_norm(
             &ops::gelu(&ops::linear(&asked, &self.dense, mode.precision())?)?,
             &self.norm,

@@ -2,7 +2,7 @@
 
 use super::fit::{Event, Run};
 use super::recipe::Recipe;
-use super::run::{Base, prepare};
+use super::run::{Base, prepare, with_adapters};
 use crate::article::{Classify, Prediction};
 use crate::baseline::{Kinds, Majority, Tfidf};
 use crate::dataset::{Example, Folds, Split, folds_by_article};
@@ -99,11 +99,12 @@ impl Plan<'_> {
             Learner::Transformer(recipe, base) => {
                 let mut recipe = (*recipe).clone();
                 recipe.training.seed = seed;
+                let network = with_adapters(&base.config, &recipe);
                 let run = Run {
                     recipe: &recipe,
                     schema: self.schema,
                     tokenizer: &base.tokenizer,
-                    config: &base.config,
+                    config: &network,
                     soft: &[],
                     workers: self.workers,
                     checkpoint: None,

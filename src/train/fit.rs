@@ -4,6 +4,7 @@ use super::batches::{Hiding, Item, class_weights, epoch_order, mix};
 use super::checkpoint::{Checkpoint, Exact};
 use super::recipe::{ClassWeights, Recipe};
 use super::soft::SoftExample;
+use super::optimizer::is_frozen;
 use super::step::{Objective, recycle};
 use super::typos::mistyped_items;
 use crate::dataset::Example;
@@ -139,7 +140,8 @@ impl Run<'_> {
             }
         };
         let network = Classifier::new(self.config, &heads(self.schema), &weights, "the network in training".as_ref())?;
-        let steps_per_epoch = items.len().div_ceil(recipe.batch_size);
+        let of_a_step = recipe.batch_size * recipe.gradient_accumulation_steps;
+        let steps_per_epoch = items.len().div_ceil(of_a_step);
         let n_steps = (steps_per_epoch * recipe.epochs) as u64;
         let save = |state: &mut Checkpoint| -> Result<()> {
             let Some((path, _)) = &self.checkpoint else { return Ok(()) };
@@ -157,12 +159,13 @@ impl Run<'_> {
             }
             let order = epoch_order(items.len(), recipe.seed, epoch);
             // ---- the steps of the epoch
-            for indices in order.chunks(recipe.batch_size).skip(state.progress.step_in_epoch) {
+            for indices in order.chunks(of_a_step).skip(state.progress.step_in_epoch) {
                 let batch: Vec<&Item> = indices.iter().map(|i| &items[*i]).collect();
                 let step = state.optimizer.step;
                 let lr = course.learning_rate(step, n_steps);
                 let seed = mix(&[recipe.seed, 2, step]);
-                let (loss, gradients) = objective.gradients(&network, &weights, &batch, seed, self.workers)?;
+                let batches: Vec<&[&Item]> = batch.chunks(recipe.batch_size).collect();
+                let (loss, gradients) = objective.accumulated(&network, &weights, &batches, seed, self.workers)?;
                 if !loss.is_finite() {
                     return Err(Error::Usage(format!(
                         "the loss became {loss} at step {step}; lower training.learning_rate ({})",
@@ -230,13 +233,15 @@ impl Run<'_> {
         };
         let loss = |class_weights| CrossEntropy { class_weights, label_smoothing: recipe.label_smoothing };
         let special = self.tokenizer.special();
+        let workspace =
+            |_| Some(Arc::new(Workspace::new(recipe.precision).recomputing(recipe.gradient_checkpointing)));
         Objective {
             losses: class_weights(self.schema, train, exponent).into_iter().map(loss).collect(),
             dropout: recipe.dropout,
             hiding: Hiding { token_rate: recipe.token_dropout, term_rate: recipe.term_dropout },
             mask: special.mask,
             specials: special.marks(),
-            workspaces: Workspace::for_workers(recipe.precision, recipe.shards),
+            workspaces: (0..recipe.shards).map(workspace).collect(),
         }
     }
 
@@ -276,7 +281,7 @@ impl Run<'_> {
 /// # Errors
 /// A weight is missing or has another shape than the configuration says.
 pub fn engine(config: &Config, schema: &Schema, weights: &Weights) -> Result<Engine> {
-    let weights = StoredWeights::from_tensors(weights)?;
+    let weights = StoredWeights::from_tensors(&weights.merged(config.architecture.lora)?)?;
     Engine::new(config, &heads(schema), &weights, NumberFormat::F32, "the trained network".as_ref())
 }
 
@@ -288,15 +293,18 @@ pub fn heads(schema: &Schema) -> Vec<(String, usize)> {
 /// Fresh variables with the values of `weights`; frozen ones are plain tensors, which receive no gradient.
 pub fn as_variables(weights: &Weights, recipe: &Recipe, n_layers: usize) -> Result<Weights> {
     let variable = |(name, tensor): (&String, &candle_core::Tensor)| {
-        let copy = tensor.detach().copy()?;
-        let frozen = super::optimizer::is_frozen(name, n_layers, recipe.training.frozen_layers);
-        let tensor = if frozen { copy } else { candle_core::Var::from_tensor(&copy)?.into_inner() };
-        Ok((name.clone(), tensor))
+        let training = &recipe.training;
+        if is_frozen(name, n_layers, training.frozen_layers, training.lora_rank > 0) {
+            return Ok((name.clone(), tensor.detach())); // shared: a large base is held once
+        }
+        Ok((name.clone(), candle_core::Var::from_tensor(&tensor.detach().copy()?)?.into_inner()))
     };
     Ok(Weights(weights.0.iter().map(variable).collect::<Result<_>>()?))
 }
 
+/// The weights as they stand; what does not learn is shared.
 fn copy(weights: &Weights) -> Result<Weights> {
-    let copies = weights.0.iter().map(|(name, t)| Ok((name.clone(), t.detach().copy()?)));
+    let copy = |t: &candle_core::Tensor| if t.is_variable() { t.detach().copy() } else { Ok(t.clone()) };
+    let copies = weights.0.iter().map(|(name, t)| Ok((name.clone(), copy(t)?)));
     Ok(Weights(copies.collect::<Result<_>>()?))
 }

@@ -51,9 +51,11 @@ pub fn depth_from_heads(name: &str, n_layers: usize) -> usize {
     }
 }
 
-/// Whether the recipe keeps a weight as it is.
-pub fn is_frozen(name: &str, n_layers: usize, frozen_layers: usize) -> bool {
-    depth_from_heads(name, n_layers) + frozen_layers > n_layers + 1
+/// Whether a recipe with so many frozen layers (1 the embeddings, 2 these and the first layer, …) keeps a weight as it is. With
+/// adapters all is kept but these and what stands behind the encoder.
+pub fn is_frozen(name: &str, n_layers: usize, frozen_layers: usize, has_adapters: bool) -> bool {
+    let is_adapted = name.contains(".lora_") || ["head.", "classifier."].iter().any(|part| name.starts_with(part));
+    depth_from_heads(name, n_layers) + frozen_layers > n_layers + 1 || (has_adapters && !is_adapted)
 }
 
 /// The Euclidean norm of all gradients together.
@@ -165,10 +167,12 @@ mod tests {
         assert_eq!(depth_from_heads("final_norm.weight", 4), 0);
         assert_eq!(depth_from_heads("classifier.incident.bias", 4), 0);
         let frozen = |n| {
-            ["embeddings.norm.weight", "layers.0.mlp.Wi.weight", "layers.1.mlp.Wi.weight"].map(|w| is_frozen(w, 4, n))
+            ["embeddings.norm.weight", "layers.0.mlp.Wi.weight", "layers.1.mlp.Wi.weight"].map(|w| is_frozen(w, 4, n, false))
         };
         assert_eq!(frozen(0), [false, false, false]);
         assert_eq!(frozen(1), [true, false, false]);
         assert_eq!(frozen(2), [true, true, false]);
+        let adapted = ["layers.0.attn.Wo.weight", "layers.0.attn.Wo.lora_A.weight", "final_norm.weight", "classifier.a.bias"];
+        assert_eq!(adapted.map(|name| is_frozen(name, 4, 0, true)), [true, false, true, false]);
     }
 }

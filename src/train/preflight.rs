@@ -2,12 +2,11 @@
 
 use super::batches::{Item, items};
 use super::fit::{Run, as_variables, heads};
-use super::optimizer::is_frozen;
 use super::soft::SoftExample;
 use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
 use crate::kernels::cross_entropy::Target;
-use crate::model::weights::LEXICON_EMBEDDINGS;
+use crate::model::weights::{LEXICON_EMBEDDINGS, LORA_A};
 use crate::model::{Classifier, Weights};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -84,11 +83,12 @@ pub fn check_gradients<E: Borrow<Example>>(run: &Run<'_>, start: &Weights, train
         return Err(Error::Usage(format!("the loss of the first batch is {loss}; the base's weights may be damaged")));
     }
     let n_labelled = |h: usize| sample.iter().filter(|item| item.targets[h] != Target::None).count();
-    for name in weights.0.keys().filter(|name| !is_frozen(name, n_layers, run.recipe.training.frozen_layers)) {
+    for name in weights.0.iter().filter(|(_, w)| w.is_variable()).map(|(name, _)| name) {
         // A head may be without a label in this batch; its gradient is then zero and rightly so.
         let head = run.schema.heads.iter().position(|h| name.starts_with(&format!("classifier.{}.", h.name)));
-        // Nor need a term of the lexicon stand in it.
-        let may_be_zero = head.is_some_and(|h| n_labelled(h) == 0) || name == LEXICON_EMBEDDINGS;
+        // Nor need a term of the lexicon stand in it, and an adapter's first half learns once its second is no longer zero.
+        let starts_later = name == LEXICON_EMBEDDINGS || name.ends_with(LORA_A);
+        let may_be_zero = head.is_some_and(|h| n_labelled(h) == 0) || starts_later;
         let taking_part = gradients.get(name).is_some_and(|g| may_be_zero || g.iter().any(|x| *x != 0.0));
         if !taking_part {
             return Err(Error::Usage(format!("weight \"{name}\" receives no gradient: it would never learn")));

@@ -3,7 +3,8 @@
 use super::optimizer::AdamW;
 use super::schedule::Course;
 use crate::error::{Error, Place, Result, nearest};
-use crate::model::StorageFormat;
+use crate::model::architecture::PRODUCTS;
+use crate::model::{Lora, StorageFormat};
 use crate::model::mode::Precision;
 use crate::model::{Config, Pooling};
 use crate::tokens::InputConfig;
@@ -65,6 +66,9 @@ pub struct TrainingRecipe {
     pub schedule: Schedule,
     pub layer_decay: f64,
     pub frozen_layers: usize,
+    pub lora_rank: usize,
+    pub lora_alpha: f32,
+    pub lora_targets: Vec<String>,
     pub weight_decay: f64,
     pub beta1: f64,
     pub beta2: f64,
@@ -79,6 +83,8 @@ pub struct TrainingRecipe {
     pub patience: usize,
     pub precision: Precision,
     pub shards: usize,
+    pub gradient_accumulation_steps: usize,
+    pub gradient_checkpointing: bool,
 }
 
 /// Course of the learning rate after the warm-up.
@@ -124,9 +130,21 @@ impl Recipe {
             ("training.beta2", t.beta2),
         ];
         check_shares(place, &shares)?;
-        let counts =
-            [("training.epochs", t.epochs), ("training.batch_size", t.batch_size), ("training.shards", t.shards)];
+        let counts = [
+            ("training.epochs", t.epochs),
+            ("training.batch_size", t.batch_size),
+            ("training.shards", t.shards),
+            ("training.gradient_accumulation_steps", t.gradient_accumulation_steps),
+        ];
         check_positive(place, &counts)?;
+        if let Some(unknown) = t.lora_targets.iter().find(|name| !PRODUCTS.contains(&name.as_str())) {
+            let found = format!("training.lora_targets with \"{unknown}\"");
+            return Err(Error::bad(place.clone(), found, format!("some of {}", PRODUCTS.join(", "))));
+        }
+        if t.lora_rank > 0 && t.lora_targets.is_empty() {
+            let found = format!("training.lora_rank = {} without training.lora_targets", t.lora_rank);
+            return Err(Error::bad(place.clone(), found, format!("some of {}", PRODUCTS.join(", "))));
+        }
         if t.term_dropout > 0.0 && !self.model.lexicon {
             let found = format!("training.term_dropout = {} with model.lexicon = false", t.term_dropout);
             return Err(Error::bad(place.clone(), found, "0, since no term is known"));
@@ -169,6 +187,12 @@ impl TrainingRecipe {
             layer_decay: self.layer_decay,
             precision: self.precision,
         }
+    }
+
+    /// The adapters, if there are to be any.
+    pub fn lora(&self) -> Option<Lora> {
+        let targets = PRODUCTS.map(|product| self.lora_targets.iter().any(|name| name == product));
+        (self.lora_rank > 0).then_some(Lora { rank: self.lora_rank, alpha: self.lora_alpha, targets })
     }
 
     /// The course of the learning rate.

@@ -15,7 +15,7 @@ use crate::dataset::{Example, Split};
 use crate::error::{Error, Place, Result};
 use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
-use crate::model::weights::{LEXICON_EMBEDDINGS, encoder_table, head_table};
+use crate::model::weights::{LEXICON_EMBEDDINGS, LORA_A, LORA_B, encoder_table, head_table};
 use crate::model::{Config, NumberFormat, Weights};
 use crate::model_dir::{self, BaseFiles, ConfigJson, Contents, Model};
 use crate::schema::Schema;
@@ -130,18 +130,22 @@ pub fn from_directory(path: &Path, recipe: &mut Recipe, lexicon: Option<Arc<Lexi
     Ok((Base::new(Some(config.name), encoder, family, weights, tokenizer, lexicon), lacking))
 }
 
-/// The weights that training starts with: the base's where it has one of that name and shape, fresh ones elsewhere.
+/// The weights that training starts with: the base's where it has one of that name and shape, fresh ones elsewhere. `config` is the
+/// base's, perhaps with adapters.
 ///
 /// # Errors
 /// The base lacks a weight of the encoder or has one of another shape.
-pub fn start_weights(base: &Base, schema: &Schema, seed: u64) -> Result<Weights> {
-    let (encoder, classifier) = (encoder_table(&base.config), head_table(&base.config, &heads(schema)));
+pub fn start_weights(base: &Base, config: &Config, schema: &Schema, seed: u64) -> Result<Weights> {
+    let (encoder, classifier) = (encoder_table(config), head_table(config, &heads(schema)));
     let mut weights = Weights::fresh(&encoder, seed)?;
     weights.0.extend(Weights::fresh(&classifier, seed)?.0);
     if base.name.is_some() {
         let path = Path::new(model_dir::WEIGHTS);
         for (name, shape, _) in &encoder {
             // A base need not know the lexicon; the embeddings of its types are then learned from the labels.
+            if name.ends_with(LORA_A) || name.ends_with(LORA_B) {
+                continue;
+            }
             if name == LEXICON_EMBEDDINGS && base.weights.0.get(name).is_none_or(|t| t.dims() != shape.as_slice()) {
                 continue;
             }
@@ -156,6 +160,13 @@ pub fn start_weights(base: &Base, schema: &Schema, seed: u64) -> Result<Weights>
     Ok(weights)
 }
 
+/// The network in training: the base's, with the adapters that the recipe wants.
+pub fn with_adapters(config: &Config, recipe: &Recipe) -> Config {
+    let mut config = config.clone();
+    config.architecture.lora = recipe.training.lora();
+    config
+}
+
 /// Trains and calibrates without writing a file: one fold of a cross-validation, or the heart of [`train`].
 ///
 /// # Errors
@@ -168,19 +179,20 @@ pub fn prepare(
     (train, dev): (&[&Example], &[&Example]),
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Prepared> {
-    let start = start_weights(base, run.schema, run.recipe.training.seed)?;
+    let start = start_weights(base, run.config, run.schema, run.recipe.training.seed)?;
     check_data(run, train, dev)?;
     check_gradients(run, &start, train)?;
     let fitted = run.fit(start, resumed, train, dev, on_event)?;
     // What is calibrated and scored is what is stored: rounded first.
     let storage = model_dir::storage(run.recipe.model.weights_dtype, &base.family.0);
-    let weights = storage.rounded(&fitted.best)?;
+    let merged = |weights: &Weights| storage.rounded(&weights.merged(run.config.architecture.lora)?);
+    let (weights, config) = (merged(&fitted.best)?, &base.config);
     let mut model = Model::new(
         name,
         run.schema.clone(),
         run.tokenizer.clone(),
         run.recipe.input,
-        engine(run.config, run.schema, &weights)?,
+        engine(config, run.schema, &weights)?,
     );
     model.workers = run.workers;
     if run.recipe.model.ngrams {
@@ -188,7 +200,7 @@ pub fn prepare(
         model.ngrams = Some(Tfidf::train(run.schema, kinds, train).as_stored()?);
     }
     calibrate(&mut model, dev)?;
-    Ok(Prepared { model, weights, last: storage.rounded(&fitted.last)?, best_epoch: fitted.best_epoch })
+    Ok(Prepared { model, weights, last: merged(&fitted.last)?, best_epoch: fitted.best_epoch })
 }
 
 /// Trains a model and writes its directory; checkpoints, metrics and TensorBoard events lie in `OUTPUT.training` beside it.
@@ -202,11 +214,12 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
     let folder = training_folder(output);
     let path = folder.join("checkpoint.safetensors");
     let fingerprint = fingerprint(options, &train, &dev);
+    let network = with_adapters(&options.base.config, recipe);
     let run = Run {
         recipe,
         schema,
         tokenizer: &options.base.tokenizer,
-        config: &options.base.config,
+        config: &network,
         soft: options.soft,
         workers: options.workers,
         checkpoint: Some((path.clone(), fingerprint.clone())),

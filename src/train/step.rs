@@ -30,6 +30,46 @@ pub struct Objective {
 }
 
 impl Objective {
+    /// Mean loss over several batches and its gradient, one batch after the other in the memory of one.
+    ///
+    /// # Errors
+    /// As [`gradients`](Self::gradients).
+    pub fn accumulated(
+        &self,
+        classifier: &Classifier,
+        weights: &Weights,
+        batches: &[&[&Item]],
+        seed: u64,
+        workers: usize,
+    ) -> Result<(f64, Gradients)> {
+        if let [batch] = batches {
+            return self.gradients(classifier, weights, batch, seed, workers);
+        }
+        let n_items: usize = batches.iter().map(|batch| batch.len()).sum();
+        let (mut loss, mut sums) = (0.0, Gradients::new());
+        for (i, batch) in batches.iter().enumerate() {
+            let share = batch.len() as f32 / n_items as f32;
+            let (of_batch, gradients) =
+                self.gradients(classifier, weights, batch, mix(&[seed, 3, i as u64]), workers)?;
+            loss += of_batch * f64::from(share);
+            let mut spent = Gradients::new();
+            for (name, mut gradient) in gradients {
+                match sums.get_mut(&name) {
+                    Some(sum) => {
+                        sum.iter_mut().zip(&gradient).for_each(|(s, g)| *s += share * g);
+                        spent.insert(name, gradient);
+                    }
+                    None => {
+                        gradient.iter_mut().for_each(|g| *g *= share);
+                        sums.insert(name, gradient);
+                    }
+                }
+            }
+            recycle(spent, &self.workspaces);
+        }
+        Ok((loss, sums))
+    }
+
     /// Mean loss over the batch, summed over the heads, and its gradient by weight name.
     ///
     /// The batch is cut into shards, whatever the number of workers, and their gradients are added in order: the result
@@ -95,7 +135,8 @@ impl Objective {
 pub fn backward(loss: &Tensor, weights: &Weights, workspace: Option<&Arc<Workspace>>) -> Result<(f64, Gradients)> {
     let store = loss.backward()?;
     let mut gradients = Gradients::new();
-    for (name, weight) in &weights.0 {
+    // An operation may give a gradient to a weight that is kept as it is.
+    for (name, weight) in weights.0.iter().filter(|(_, weight)| weight.is_variable()) {
         if let Some(gradient) = workspace.and_then(|workspace| workspace.take(weight)) {
             gradients.insert(name.clone(), gradient);
         } else if let Some(gradient) = store.get(weight) {
