@@ -171,7 +171,8 @@ fn what_is_written_has_the_familys_names_and_goes_on_as_a_base() {
         // Whole numbers would be read by nobody else.
         assert_eq!(file.tensor(name).unwrap().dtype(), safetensors::Dtype::F16, "{family}");
         assert!(file.tensor("classifier.perpetrator.weight").is_ok());
-        let config: serde_json::Value = serde_json::from_slice(&fs::read(run.model().join("config.json")).unwrap()).unwrap();
+        let config: serde_json::Value =
+            serde_json::from_slice(&fs::read(run.model().join("config.json")).unwrap()).unwrap();
         assert_eq!((&config["model_type"], &config["dtype"]), (&family.into(), &"float16".into()));
         assert_eq!(config["id2label"].as_object().unwrap().len(), 11);
         assert!(config.get("problem_type").is_none());

@@ -17,8 +17,8 @@ pub mod compare;
 pub mod cross_validate;
 pub mod evaluate;
 pub mod labels;
-pub mod model;
 pub mod model_lookup;
+pub mod models;
 pub mod precision;
 mod pretrain;
 pub mod scoring;
@@ -71,8 +71,9 @@ enum Command {
     Labels(labels::Args),
     /// Train a tokenizer, or measure one.
     Tokenizer(tokenizer::Args),
-    /// Tell what a model directory holds, or fetch one from the Hugging Face hub.
-    Model(model::Args),
+    /// List, describe, fetch, check, delete and export models.
+    #[command(visible_alias = "model")]
+    Models(models::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Print the manual page, or write one a command into a folder.
@@ -89,7 +90,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::CrossValidate(args) => cross_validate::execute(args),
         Command::Labels(args) => labels::execute(&args, &mut io::stdout().lock()).map(ExitCode::from),
         Command::Tokenizer(args) => tokenizer::execute(args),
-        Command::Model(args) => model::execute(args),
+        Command::Models(args) => models::execute(args),
         Command::Completions(args) => completions::execute(args),
         Command::Man(args) => man::execute(args),
     }

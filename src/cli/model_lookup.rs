@@ -1,13 +1,16 @@
 //! Which model is meant by a folder, by a name, or when none is named.
 
+#[cfg(not(feature = "hub"))]
+use crate::error::Place;
 use crate::error::{Error, Result};
 use crate::model::NumberFormat;
+use crate::model_dir::hub_cache::{self, HubId, SCHEME};
 use crate::model_dir::{self, Info, Model};
 use std::path::{Component, Path, PathBuf};
 
 /// Opens the model asked for, else the default one, for products in the given format.
 ///
-/// A folder is taken as it is. A name without a slash that is no folder here is looked for as `models/NAME` in the places of
+/// A folder is taken as it is, hub:OWNER/NAME from the cache of the hub. A name without a slash that is no folder here is looked for as `models/NAME` in the places of
 /// the default model, which is the first of: the environment variable `RASID_MODEL`; `models/default` in the current folder;
 /// `models/default` in a folder above the executable (`target/release/rasid` finds its repository); `rasid/models/default` in
 /// the user's data folder; the model compiled into the binary.
@@ -26,9 +29,23 @@ pub fn info(asked: Option<&Path>) -> Result<Info> {
     found(asked, model_dir::info, model_dir::embedded_info)
 }
 
-/// Where `rasid model pull` puts a model of this name; none where the system has no folder for a user's data.
+/// Where a model of this name lies in the user's data folder; none where the system has no such folder.
 pub fn data_place(name: &str) -> Option<PathBuf> {
     dirs::data_dir().map(|data| data.join("rasid/models").join(name))
+}
+
+/// Every model that a bare name finds, with its name.
+pub fn model_folders() -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for folder in places("").iter().filter_map(|place| place.read_dir().ok()).flatten().flatten() {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        // The first place hides the others.
+        if is_model(&folder.path()) && !found.iter().any(|(known, _)| *known == name) {
+            found.push((name, folder.path()));
+        }
+    }
+    found.sort();
+    found
 }
 
 fn found<T>(
@@ -38,7 +55,7 @@ fn found<T>(
 ) -> Result<T> {
     let from_environment = std::env::var_os("RASID_MODEL").filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(named) = asked.map(Path::to_path_buf).or(from_environment) {
-        return folder(&by_name(&named));
+        return folder(&by_name(&named)?);
     }
     let places = places("default");
     match places.iter().find(|place| is_model(place)) {
@@ -50,10 +67,63 @@ fn found<T>(
     }
 }
 
-/// The folder that a folder or a bare name means; a name that is nowhere stays as it is, for the message.
-pub fn by_name(named: &Path) -> PathBuf {
+/// The folder that a folder, a bare name or hub:OWNER/NAME means; a name that is nowhere stays as it is, for the message.
+///
+/// # Errors
+/// As [`from_hub`].
+pub fn by_name(named: &Path) -> Result<PathBuf> {
+    if let Some(id) = named.to_str().filter(|name| name.starts_with(SCHEME)) {
+        return from_hub(&HubId::parse(id)?);
+    }
     let places = bare_name(named).filter(|_| !named.exists()).map(places).unwrap_or_default();
-    places.into_iter().find(|place| is_model(place)).unwrap_or_else(|| named.to_path_buf())
+    Ok(places.into_iter().find(|place| is_model(place)).unwrap_or_else(|| named.to_path_buf()))
+}
+
+/// The snapshot of a model of the hub: as it lies in the cache, whoever fetched it, else fetched now.
+///
+/// # Errors
+/// It is not in the cache and cannot be fetched; the message says what to copy where.
+pub fn from_hub(id: &HubId) -> Result<PathBuf> {
+    let root = hub_cache::root().ok_or_else(|| Error::Usage("this system has no folder of caches".into()))?;
+    match id.snapshot(&root) {
+        Some(snapshot) => Ok(snapshot),
+        None => fetch(id, &root, false),
+    }
+}
+
+/// Fetches what the cache does not hold of a model of the hub.
+///
+/// # Errors
+/// The program was built without the feature `hub`; or as [`crate::model_dir::hub::fetch`].
+#[cfg(not(feature = "hub"))]
+pub fn fetch(id: &HubId, root: &Path, _: bool) -> Result<PathBuf> {
+    let error = Error::bad(
+        Place::file(id.to_string()),
+        format!("not in {}, and this program was built without the hub", root.display()),
+        "a model that was fetched before",
+    );
+    Err(error.hint(format!(
+        "build it with `cargo build --release --features hub`, or fetch {} with Python's `hf download`, or copy its files \
+         (config.json, tokenizer.json, model.safetensors) into a folder and name that",
+        id.repository
+    )))
+}
+
+/// Fetches what the cache does not hold of a model of the hub.
+///
+/// # Errors
+/// As [`crate::model_dir::hub::fetch`].
+#[cfg(feature = "hub")]
+pub fn fetch(id: &HubId, root: &Path, quiet: bool) -> Result<PathBuf> {
+    let progress = std::sync::Arc::new(super::Progress::start(!quiet));
+    progress.set(format!("asking for {id}"));
+    let shown = std::sync::Arc::clone(&progress);
+    let on_progress = move |file: &str, done: u64, of: u64| {
+        shown.set(format!("{file}: {:.1} of {:.1} MB", done as f64 / 1e6, of as f64 / 1e6));
+    };
+    let fetched = model_dir::hub::fetch(id, root, &on_progress);
+    progress.finish();
+    fetched
 }
 
 fn is_model(place: &Path) -> bool {

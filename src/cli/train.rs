@@ -82,7 +82,8 @@ pub struct Args {
 /// Options that `train` and `cross-validate` share.
 #[derive(Debug, clap::Args)]
 pub struct Network {
-    /// Model directory to start from, by path or by name in models/, or none: a network from nothing
+    /// Model directory to start from, by path or by name in models/, hub:OWNER/NAME[@REVISION] on the Hugging Face hub, or none: a
+    /// network from nothing
     #[arg(long, value_name = "DIR", default_value = "base")]
     base: String,
 
@@ -145,7 +146,7 @@ impl Network {
                 return Err(Error::bad(place, "a tokenizer beside --base", "one of the two")
                     .hint("a base keeps its own tokenizer"));
             }
-            let (base, lacking) = from_directory(&by_name(Path::new(&self.base)), &mut recipe, lexicon)?;
+            let (base, lacking) = from_directory(&by_name(Path::new(&self.base))?, &mut recipe, lexicon)?;
             if !lacking.is_empty() {
                 say(&format!("{} has no {}: made anew and learned from the labels\n", self.base, lacking.join(", ")));
             }

@@ -171,9 +171,10 @@ impl Layer {
     pub fn weights(&self) -> Vec<&Tensor> {
         let norms = self.attention_norm.iter().chain([&self.mlp_norm]).flat_map(Norm::weights);
         let products = [&self.wqkv, &self.attention_out, &self.wi, &self.mlp_out];
-        let relative = self.relative.iter().flat_map(|r| {
-            std::iter::once(&r.embeddings).chain(r.norm.iter().flat_map(Norm::weights))
-        });
+        let relative = self
+            .relative
+            .iter()
+            .flat_map(|r| std::iter::once(&r.embeddings).chain(r.norm.iter().flat_map(Norm::weights)));
         norms.chain(products.into_iter().flat_map(Linear::weights)).chain(relative).collect()
     }
 

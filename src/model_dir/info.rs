@@ -2,6 +2,7 @@
 
 use super::config_json::ConfigJson;
 use super::open::{EMBEDDED, check_folder, open, open_base, shipped_files};
+use super::summary::header;
 use super::weight_files::WeightFiles;
 use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
 use crate::error::{Error, Place, Result};
@@ -27,6 +28,10 @@ pub struct Info {
     pub family: String,
     /// Number of parameters, embeddings included.
     pub parameters: usize,
+    /// ISO 639 codes, as the card says.
+    pub languages: Vec<String>,
+    /// As the card says.
+    pub license: Option<String>,
     /// How the weights are stored: F16, F32.
     pub weights_dtype: String,
     /// Sizes of the encoder.
@@ -136,8 +141,8 @@ fn describe(
     metrics: &Value,
     files: Vec<FileSize>,
 ) -> Result<Info> {
-    let stored = &weights.stored.0;
-    let dtypes: BTreeSet<&str> = stored.values().map(Stored::dtype).collect();
+    let (languages, license) = header(path);
+    let dtypes: BTreeSet<&str> = weights.stored.0.values().map(Stored::dtype).collect();
     let heads = config.heads.iter().map(|head| {
         let labels = (head.start..head.end).filter_map(|id| config.id2label.get(&id.to_string()));
         let class = |label: &String| label.strip_prefix(&format!("{}.", head.name)).unwrap_or(label).to_string();
@@ -147,7 +152,9 @@ fn describe(
         heads: heads.collect(),
         folder: path.display().to_string(),
         sha256: weights.sha256(),
-        parameters: stored.values().map(|weight| weight.shape().iter().product::<usize>()).sum(),
+        parameters: weights.n_parameters(),
+        languages,
+        license,
         family: config.model_type,
         weights_dtype: dtypes.into_iter().collect::<Vec<_>>().join(" and "),
         scores: scores(metrics),

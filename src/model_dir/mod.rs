@@ -14,21 +14,25 @@
 //! A folder is written under a temporary name and renamed, so there is never half a model under its own name.
 
 mod config_json;
+pub mod export;
 pub mod families;
 mod info;
 mod model;
 mod open;
+mod summary;
 mod tokenizer_files;
 mod weight_files;
 mod write;
 
 #[cfg(feature = "hub")]
 pub mod hub;
+pub mod hub_cache;
 
 pub use config_json::{ConfigJson, HeadRange, NgramKinds};
 pub use info::{FileSize, HeadInfo, HeadScore, Info, Scores, embedded_info, info};
 pub use model::Model;
 pub use open::{BaseFiles, embedded, open, open_base, read_weights};
+pub use summary::{Summary, VerifiedFile, summary, verify};
 pub use write::{Contents, replace, storage, write};
 
 /// Name of the weights' file.

@@ -12,6 +12,10 @@ const SETTINGS: &str = "tokenizer_config.json";
 /// What sentencepiece and byte-level tokenizers are made from, which only Python converts.
 const OTHERS: [&str; 4] = ["sentencepiece.bpe.model", "spm.model", "spiece.model", "merges.txt"];
 
+/// What is worth having where there is no tokenizer.json.
+#[cfg(feature = "hub")]
+pub(super) const SOURCES: [&str; 6] = [VOCABULARY, SETTINGS, OTHERS[0], OTHERS[1], OTHERS[2], OTHERS[3]];
+
 /// The bytes of tokenizer.json; where there is only vocab.txt, it is converted.
 ///
 /// # Errors

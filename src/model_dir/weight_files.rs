@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Which file of a folder names the parts of weights that are cut into several.
-const INDEX: &str = "model.safetensors.index.json";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// The weights as PyTorch itself writes them.
-const PICKLE: &str = "pytorch_model.bin";
+pub(super) const PICKLE: &str = "pytorch_model.bin";
 /// As [`INDEX`], for these.
-const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
+pub(super) const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// Weights under the names of the file, and the bytes they lie in.
 pub struct WeightFiles {
@@ -70,6 +70,11 @@ impl WeightFiles {
         Err(Error::bad(Place::file(folder), found, expected).hint(hint))
     }
 
+    /// Number of parameters; tables that follow from the sizes are counted where they are stored.
+    pub fn n_parameters(&self) -> usize {
+        self.stored.0.values().map(|weight| weight.shape().iter().product::<usize>()).sum()
+    }
+
     /// SHA-256 of the files, one after the other, in hexadecimal.
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
@@ -85,7 +90,7 @@ fn map_file(file: &Path) -> Result<Bytes> {
 }
 
 /// The files that an index names, each once.
-fn parts(index: &Path) -> Result<Vec<String>> {
+pub(super) fn parts(index: &Path) -> Result<Vec<String>> {
     let bad = |found: String| {
         Error::bad(Place::file(index), found, "an index with weight_map, name of a weight to name of a file")
             .hint("fetch the folder again")

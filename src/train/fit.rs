@@ -2,9 +2,9 @@
 
 use super::batches::{Hiding, Item, class_weights, epoch_order, mix};
 use super::checkpoint::{Checkpoint, Exact};
+use super::optimizer::is_frozen;
 use super::recipe::{ClassWeights, Recipe};
 use super::soft::SoftExample;
-use super::optimizer::is_frozen;
 use super::step::{Objective, recycle};
 use super::typos::mistyped_items;
 use crate::dataset::Example;
@@ -233,8 +233,7 @@ impl Run<'_> {
         };
         let loss = |class_weights| CrossEntropy { class_weights, label_smoothing: recipe.label_smoothing };
         let special = self.tokenizer.special();
-        let workspace =
-            |_| Some(Arc::new(Workspace::new(recipe.precision).recomputing(recipe.gradient_checkpointing)));
+        let workspace = |_| Some(Arc::new(Workspace::new(recipe.precision).recomputing(recipe.gradient_checkpointing)));
         Objective {
             losses: class_weights(self.schema, train, exponent).into_iter().map(loss).collect(),
             dropout: recipe.dropout,

@@ -167,12 +167,14 @@ mod tests {
         assert_eq!(depth_from_heads("final_norm.weight", 4), 0);
         assert_eq!(depth_from_heads("classifier.incident.bias", 4), 0);
         let frozen = |n| {
-            ["embeddings.norm.weight", "layers.0.mlp.Wi.weight", "layers.1.mlp.Wi.weight"].map(|w| is_frozen(w, 4, n, false))
+            ["embeddings.norm.weight", "layers.0.mlp.Wi.weight", "layers.1.mlp.Wi.weight"]
+                .map(|w| is_frozen(w, 4, n, false))
         };
         assert_eq!(frozen(0), [false, false, false]);
         assert_eq!(frozen(1), [true, false, false]);
         assert_eq!(frozen(2), [true, true, false]);
-        let adapted = ["layers.0.attn.Wo.weight", "layers.0.attn.Wo.lora_A.weight", "final_norm.weight", "classifier.a.bias"];
+        let adapted =
+            ["layers.0.attn.Wo.weight", "layers.0.attn.Wo.lora_A.weight", "final_norm.weight", "classifier.a.bias"];
         assert_eq!(adapted.map(|name| is_frozen(name, 4, 0, true)), [true, false, true, false]);
     }
 }
