@@ -19,7 +19,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 PYTHON    := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help build test memcheck lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
+.PHONY: help build test test-hub parity memcheck lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,18 @@ build: ## build target/release/rasid
 
 test: ## run all tests, offline (the release profile, so that the dependencies are built once)
 	cargo test --release
+
+test-hub: ## the tests of fetching from a hub (builds some 300 packages more)
+	cargo test --release --features hub --test hub --test models
+
+PARITY := target/parity
+parity: build $(PARITY)/bin/python ## does Python say the same of what is trained here? transformers and ONNX Runtime from PyPI (some gigabytes)
+	$(PARITY)/bin/python tests/python/parity.py
+
+$(PARITY)/bin/python: tests/python/requirements.txt
+	python3 -m venv $(PARITY)
+	$@ -m pip install --quiet --requirement $<
+	touch $@
 
 memcheck: ## run the kernels' tests under valgrind, which knows AVX2 and plain code but no AVX-512
 	CARGO_TARGET_$(HOST)_RUNNER="valgrind -q --error-exitcode=9" PROPTEST_CASES=12 \

@@ -169,15 +169,15 @@ fn what_would_be_lost_or_lead_elsewhere_is_refused_before_anything_is_fetched() 
 #[test]
 fn without_the_feature_what_is_not_in_the_cache_says_the_ways_out() {
     let data = tempfile::tempdir().unwrap();
-    let ways_out = contains("cargo build --release --features hub")
-        .and(contains("hf download some-one/tiny"))
-        .and(contains("config.json, tokenizer.json, model.safetensors"));
     for command in [
         &["models", "pull", "some-one/tiny"][..],
         &["models", "info", "hub:some-one/tiny"],
         &["train", "--base", "hub:some-one/tiny", "--labels", "labels/seeds.jsonl", "--output", "never"],
     ] {
-        let ways_out = ways_out.clone().and(contains("error: some-one/tiny: not in "));
+        let ways_out = contains("error: some-one/tiny: not in ")
+            .and(contains("cargo build --release --features hub"))
+            .and(contains("hf download some-one/tiny"))
+            .and(contains("config.json, tokenizer.json, model.safetensors"));
         rasid(command, data.path()).assert().code(2).stdout("").stderr(ways_out);
     }
     assert_eq!(names(data.path()), [""; 0]);

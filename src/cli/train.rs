@@ -150,6 +150,13 @@ impl Network {
             if !lacking.is_empty() {
                 say(&format!("{} has no {}: made anew and learned from the labels\n", self.base, lacking.join(", ")));
             }
+            let t = &recipe.training;
+            if base.family.1.is_some() && t.lora_rank == 0 && t.learning_rate > 3e-4 {
+                say(&format!(
+                    "note: training.learning_rate = {} is high for an encoder that is trained already; models/recipes/encoders.toml has 3e-5\n",
+                    t.learning_rate
+                ));
+            }
             base
         };
         Ok((recipe, base))

@@ -51,6 +51,7 @@ fn of_word_pieces(vocabulary: &str, settings: &Value, path: &Path) -> Result<Vec
                 format!("no {name}"),
                 "BERT's pieces, one a line, with [PAD] [UNK] [CLS] [SEP] [MASK]",
             )
+            .hint("the file was cut short or is of another program; fetch the folder again")
         })
     };
     let specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];

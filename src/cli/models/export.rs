@@ -7,6 +7,7 @@ use crate::train::run::check_output;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
+/// What can be asked for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Model directory, or the name of a model that is here

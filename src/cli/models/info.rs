@@ -7,6 +7,7 @@ use crate::model_dir::{Info, Scores};
 use crate::tokens::Context;
 use std::path::PathBuf;
 
+/// What can be asked for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Model directory, hub:OWNER/NAME, or the name of a model that is here [default: the model that `rasid classify` takes]

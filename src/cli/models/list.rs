@@ -9,6 +9,7 @@ use crate::model_dir::{Summary, summary};
 use serde::Serialize;
 use std::path::Path;
 
+/// What can be asked for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to write: a table to read or JSON to compute with

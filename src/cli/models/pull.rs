@@ -5,6 +5,7 @@ use crate::model_dir::hub_cache::{self, HubId};
 use crate::model_dir::{self};
 use std::path::{Path, PathBuf};
 
+/// What can be asked for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Model on the hub, as in https://huggingface.co/OWNER/NAME; @REVISION is a branch, tag or commit

@@ -5,6 +5,7 @@ use crate::cli::model_lookup::data_place;
 use crate::error::{Error, Place, Result};
 use crate::model_dir::hub_cache::{self, HubId, SCHEME};
 
+/// What can be asked for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// hub:OWNER/NAME as `rasid models list` tells it, or the name of a model in the user's data folder

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::model_dir::verify;
 use std::path::PathBuf;
 
+/// What can be asked for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Model directory, hub:OWNER/NAME, or the name of a model that is here
