@@ -157,6 +157,25 @@ fn names_of_the_first_bert_and_names_without_a_prefix_are_known() {
     assert_eq!(probabilities(&folder), whole);
 }
 
+#[test]
+fn anyones_classifier_is_scored_on_labels_of_its_own() {
+    let (root, folder) = copy("distilbert");
+    let labels = root.path().join("mine.csv");
+    fs::write(
+        &labels,
+        "article_id,language,text,label\na,en,Three rockets fell,attack\na,en,The ministry said,statement\nb,ar,داعش,nothing\n",
+    )
+    .unwrap();
+    let arguments =
+        ["evaluate", "--model", folder.to_str().unwrap(), "--labels", labels.to_str().unwrap(), "--format", "json"];
+    let assert = rasid(&arguments).assert().success();
+    let scores: Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+    assert_eq!(scores["heads"]["label"]["sentences"], 3);
+    fs::write(&labels, "article_id,language,text,label\na,en,Three rockets fell,atack\n").unwrap();
+    let told = contains("label \"atack\" is not in the label set").and(contains("did you mean \"attack\"?"));
+    rasid(&arguments).assert().code(2).stderr(told);
+}
+
 // ---- faults
 
 fn rasid(arguments: &[&str]) -> Command {

@@ -220,6 +220,18 @@ fn adapters_leave_all_else_and_are_part_of_the_weights_in_the_end() {
     }
 }
 
+#[test]
+fn frozen_layers_stay_as_they_were() {
+    for family in FAMILIES {
+        let run = Run::whole(family, &["training.frozen_layers=2"]);
+        let (before, after) = (base(family, &mut recipe(&[])).weights, run.weights());
+        for (name, before) in &before.0 {
+            let is_frozen = name.starts_with("embeddings.") || name.starts_with("layers.0.");
+            assert_eq!(numbers(before) == numbers(&after.0[name]), is_frozen, "{family}: {name}");
+        }
+    }
+}
+
 /// Rank of a symmetric matrix, by elimination with pivots; values below a thousandth of the largest are rounding.
 fn rank(mut m: Vec<Vec<f32>>) -> usize {
     let largest = m.iter().flatten().fold(0.0f32, |a, x| a.max(x.abs()));

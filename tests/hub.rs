@@ -99,8 +99,9 @@ fn sha256(bytes: &[u8]) -> String {
 fn answer(mut stream: TcpStream, server: &mut Server) -> std::io::Result<String> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    let mut range = None;
+    let (mut range, mut is_known) = (None, false);
     while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+        is_known |= line.to_lowercase() == "authorization: bearer hf_secret";
         if let Some(bytes) = line.to_lowercase().strip_prefix("range: bytes=") {
             let (start, end) = bytes.split_once('-').unwrap_or_default();
             range = Some((start.parse::<usize>().unwrap(), end.parse::<usize>().unwrap()));
@@ -125,6 +126,8 @@ fn answer(mut stream: TcpStream, server: &mut Server) -> std::io::Result<String>
         }
     };
     let missing = |code: &str| format!("X-Error-Code: {code}\r\n");
+    let opened = path.replace("some-one/closed", "some-one/tiny");
+    let path = if is_known { opened.as_str() } else { path };
     if path.contains("some-one/closed") {
         reply("401 Unauthorized", &missing("RepoNotFound"), b"")?;
         return Ok(told);
@@ -291,6 +294,16 @@ fn what_is_not_there_or_not_for_strangers_is_told_by_name() {
         hub.run(&["models", "pull", model, "--quiet"]).assert().code(2).stdout("").stderr(contains(told));
         assert!(!hub.snapshot().exists(), "{model}");
     }
+}
+
+#[test]
+fn a_token_opens_what_is_closed_to_strangers() {
+    let hub = Hub::start(Faults::default());
+    let mut command = hub.run(&["models", "pull", "some-one/closed", "--quiet"]);
+    command.env_remove("HF_HUB_DISABLE_IMPLICIT_TOKEN").env("HF_TOKEN", "hf_secret");
+    let told = hub.snapshot().display().to_string().replace("--tiny", "--closed");
+    command.assert().success().stdout(format!("{told}\n"));
+    hub.run(&["models", "info", "hub:some-one/closed"]).assert().success().stdout(contains("some-one/closed"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(value_name = "INPUT")]
     inputs: Vec<String>,
 
-    /// Model directory [default: $RASID_MODEL, else models/default here, beside the executable's repository or in the user's
+    /// Model directory, its name, or hub:OWNER/NAME[@REVISION] [default: $RASID_MODEL, else models/default here, beside the executable's repository or in the user's
     /// data folder, else the model compiled into the binary]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -143,14 +143,18 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         // Fails only where a pool exists already, as in tests; then the wish comes too late.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
     }
+    // The list of groups is read while the model is.
+    let groups = args.groups.clone();
+    let gazetteer = std::thread::spawn(move || gazetteer(groups.as_deref()));
     // What can go wrong at once goes wrong here, before the model is loaded.
-    let gazetteer = gazetteer(args.groups.as_deref())?;
     let output = Output::create(args.output.as_deref())?;
     // From here on a thread reads and splits articles, ahead of the network by one batch.
     let batches = in_background(batches(read::articles(&inputs, &read_options(&args))?));
     let progress = Progress::start(!args.quiet && !output.is_terminal());
     progress.set("loading the model".into());
-    let mut model = model_lookup::open(args.model.as_deref(), args.precision.format())?;
+    let model = model_lookup::open(args.model.as_deref(), args.precision.format());
+    let gazetteer = gazetteer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let mut model = model?;
     let lexicon = lexicon(&mut model, &args.terms, args.explain)?;
     let context = Context {
         schema: model.schema().clone(),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Score a model on labelled sentences
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Model folder, or a baseline trained on the records with "split": "train": majority, tfidf
+    /// Model folder, its name, hub:OWNER/NAME[@REVISION], or a baseline trained on the records with "split": "train": majority, tfidf
     #[arg(long, value_name = "DIR|NAME", default_value = "default")]
     pub model: String,
     /// Label files to score on (JSONL, CSV or TSV)

@@ -103,7 +103,7 @@ pub fn fetch(id: &HubId, root: &Path, _: bool) -> Result<PathBuf> {
         "a model that was fetched before",
     );
     Err(error.hint(format!(
-        "build it with `cargo build --release --features hub`, or fetch {} with Python's `hf download`, or copy its files \
+        "build it with `cargo build --release --features hub`, or by Python: `hf download {}`, or copy its files \
          (config.json, tokenizer.json, model.safetensors) into a folder and name that",
         id.repository
     )))

@@ -2,7 +2,7 @@
 
 use super::config_json::ConfigJson;
 use super::hub_cache::differs;
-use super::weight_files::WeightFiles;
+use super::weight_files::{PICKLE, WeightFiles};
 use super::{CONFIG, open, open_base};
 use crate::error::{Error, Place, Result};
 use crate::model::NumberFormat;
@@ -57,13 +57,13 @@ pub fn summary(folder: &Path) -> Summary {
             summary.family = config.model_type;
             summary.labels =
                 config.heads.iter().map(|head| format!("{}: {} labels", head.name, head.end - head.start)).collect();
-            // Headers only: the files are mapped.
-            let is_mapped = !folder.join("pytorch_model.bin").exists() || folder.join(super::WEIGHTS).exists();
-            match WeightFiles::find(folder) {
-                _ if !is_mapped => {}
-                Ok(files) => summary.parameters = Some(files.n_parameters()),
-                Err(Error::Bad { found, .. }) => summary.fault = Some(found),
-                Err(error) => summary.fault = Some(error.to_string()),
+            // Headers only: safetensors are mapped. A pickle would have to be read.
+            let is_pickle = folder.join(PICKLE).exists() && !folder.join(super::WEIGHTS).exists();
+            match if is_pickle { None } else { Some(WeightFiles::find(folder)) } {
+                None => {}
+                Some(Ok(files)) => summary.parameters = Some(files.n_parameters()),
+                Some(Err(Error::Bad { found, .. })) => summary.fault = Some(found),
+                Some(Err(error)) => summary.fault = Some(error.to_string()),
             }
         }
     }

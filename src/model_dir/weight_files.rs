@@ -24,6 +24,8 @@ pub struct WeightFiles {
     pub stored: StoredWeights,
     /// The files, mapped, in the order of their names.
     pub bytes: Vec<Bytes>,
+    /// Where they lie, in the same order; empty for weights that are part of the program.
+    pub files: Vec<PathBuf>,
     /// The file to name in messages.
     pub path: PathBuf,
 }
@@ -34,7 +36,22 @@ impl WeightFiles {
     /// # Errors
     /// As [`StoredWeights::find`].
     pub fn of(bytes: Bytes, path: PathBuf) -> Result<WeightFiles> {
-        Ok(WeightFiles { stored: StoredWeights::find(bytes.clone(), &path)?, bytes: vec![bytes], path })
+        Ok(WeightFiles {
+            stored: StoredWeights::find(bytes.clone(), &path)?,
+            bytes: vec![bytes],
+            files: Vec::new(),
+            path,
+        })
+    }
+
+    fn none(path: PathBuf) -> WeightFiles {
+        WeightFiles { stored: StoredWeights::default(), bytes: Vec::new(), files: Vec::new(), path }
+    }
+
+    /// A file of weights, mapped.
+    fn mapped(path: PathBuf) -> Result<WeightFiles> {
+        let files = vec![path.clone()];
+        Ok(WeightFiles { files, ..WeightFiles::of(map_file(&path)?, path)? })
     }
 
     /// The first of: model.safetensors, the parts that its index names, pytorch_model.bin, the parts that its index names.
@@ -45,14 +62,15 @@ impl WeightFiles {
     pub fn find(folder: &Path) -> Result<WeightFiles> {
         let path = |name: &str| folder.join(name);
         if path(WEIGHTS).exists() {
-            return WeightFiles::of(map_file(&path(WEIGHTS))?, path(WEIGHTS));
+            return WeightFiles::mapped(path(WEIGHTS));
         }
         if path(INDEX).exists() {
-            let mut all = WeightFiles { stored: StoredWeights::default(), bytes: Vec::new(), path: path(INDEX) };
+            let mut all = WeightFiles::none(path(INDEX));
             for part in parts(&path(INDEX))? {
-                let part = WeightFiles::of(map_file(&folder.join(&part))?, folder.join(part))?;
+                let part = WeightFiles::mapped(folder.join(part))?;
                 all.stored.0.extend(part.stored.0);
                 all.bytes.extend(part.bytes);
+                all.files.extend(part.files);
             }
             return Ok(all);
         }
@@ -78,7 +96,15 @@ impl WeightFiles {
     /// SHA-256 of the files, one after the other, in hexadecimal.
     pub fn sha256(&self) -> String {
         let mut hash = Sha256::new();
-        self.bytes.iter().for_each(|bytes| hash.update(bytes.as_ref()));
+        for i in 0..self.bytes.len() {
+            // Read, not by way of the mapping: what is touched there counts as memory of ours, the embeddings too.
+            let file = self.files.get(i).and_then(|path| std::fs::File::open(path).ok());
+            let read = file.map(|mut file| std::io::copy(&mut file, &mut hash));
+            if !read.is_some_and(|copied| copied.is_ok()) {
+                hash = Sha256::new();
+                self.bytes[..=i].iter().for_each(|bytes| hash.update(bytes.as_ref()));
+            }
+        }
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
     }
 }
@@ -112,7 +138,7 @@ pub(super) fn parts(index: &Path) -> Result<Vec<String>> {
 }
 
 fn of_pickles(files: &[PathBuf]) -> Result<WeightFiles> {
-    let mut all = WeightFiles { stored: StoredWeights::default(), bytes: Vec::new(), path: files[0].clone() };
+    let mut all = WeightFiles::none(files[0].clone());
     for file in files {
         let tensors = pickle::read_all(file).map_err(|e| {
             let text = e.to_string();
@@ -130,6 +156,7 @@ fn of_pickles(files: &[PathBuf]) -> Result<WeightFiles> {
             }
         }
         all.bytes.push(map_file(file)?);
+        all.files.push(file.clone());
     }
     Ok(all)
 }

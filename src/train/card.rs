@@ -46,6 +46,11 @@ impl<E: Borrow<Example>> Card<'_, E> {
             Some(base) => format!("fine-tuned from `{base}`"),
             None => "trained from nothing but the data below".to_string(),
         };
+        // What the hub and `rasid models list` read.
+        let mut languages: BTreeMap<&str, usize> = BTreeMap::new();
+        self.train.iter().for_each(|e| *languages.entry(e.borrow().language.as_str()).or_default() += 1);
+        let languages: Vec<&str> = languages.into_keys().filter(|language| *language != "und").collect();
+        writeln!(out, "---\nlanguage: [{}]\npipeline_tag: text-classification\n---\n", languages.join(", "))?;
         writeln!(out, "# {}\n", self.name)?;
         writeln!(out, "A Rasid model: it reads a sentence of a news article and answers")?;
         for head in &self.schema.heads {
