@@ -151,10 +151,10 @@ impl ConfigJson {
 
     /// The text of the file; `dtype` is that of the weights beside it, as PyTorch calls it.
     pub fn to_json(&self, dtype: &str) -> String {
-        let own = serde_json::to_value(self).expect("a configuration is plain data");
-        let value = match &self.theirs {
-            None => own,
+        let text = match &self.theirs {
+            None => serde_json::to_string_pretty(self),
             Some(theirs) => {
+                let own = serde_json::to_value(self).expect("a configuration is plain data");
                 let mut json = theirs.clone();
                 NOT_OURS.iter().for_each(|key| _ = json.remove(*key));
                 for key in OUR_KEYS {
@@ -164,10 +164,10 @@ impl ConfigJson {
                     }
                 }
                 json.insert("dtype".into(), dtype.into());
-                Value::Object(json)
+                serde_json::to_string_pretty(&json)
             }
         };
-        format!("{}\n", serde_json::to_string_pretty(&value).expect("a configuration is plain data"))
+        format!("{}\n", text.expect("a configuration is plain data"))
     }
 
     /// Parses the file; `path` is for messages.
