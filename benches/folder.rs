@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench folder [-- N]` writes N articles (10,000 unless told otherwise) of the written ones, over and over, into
 //! target/folder, tags them by target/release/rasid, then runs the bare network on the same sentences, already cut into subwords,
-//! with as many threads. The two alternate, three rounds. It prints, it never fails for being slow.
+//! with as many threads. The two alternate, two rounds. It prints, it never fails for being slow.
 
 use rasid::article::SentenceInput;
 use rasid::model::NumberFormat;
@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const FOLDER: &str = "target/folder/articles";
 const TAGS: &str = "target/folder/tags.jsonl";
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 
 fn main() {
     rasid::kernels::threads::single_threaded_tensors();
