@@ -100,7 +100,7 @@ impl WeightFiles {
             // Read, not by way of the mapping: what is touched there counts as memory of ours, the embeddings too.
             let file = self.files.get(i).and_then(|path| std::fs::File::open(path).ok());
             let read = file.map(|mut file| std::io::copy(&mut file, &mut hash));
-            if !read.is_some_and(|copied| copied.is_ok()) {
+            if read.is_none_or(|copied| copied.is_err()) {
                 hash = Sha256::new();
                 self.bytes[..=i].iter().for_each(|bytes| hash.update(bytes.as_ref()));
             }
