@@ -27,6 +27,8 @@ struct Faults {
     knows_no_ranges: bool,
     /// Large files lie behind a redirect.
     redirects: bool,
+    /// Names files so that they would land elsewhere.
+    means_ill: bool,
 }
 
 struct Server {
@@ -156,6 +158,9 @@ fn answer(mut stream: TcpStream, server: &mut Server) -> std::io::Result<String>
         return Ok(told);
     };
     let mut headers = format!("X-Repo-Commit: {COMMIT}\r\nETag: \"{}\"\r\n", sha256(&bytes));
+    if faults.means_ill {
+        headers = headers.replace("ETag: \"", "ETag: \"../../../../");
+    }
     if faults.redirects && file.ends_with("safetensors") && !path.starts_with("/elsewhere/") {
         headers = headers.replace("ETag: ", "X-Linked-ETag: ");
         headers.push_str(&format!("X-Linked-Size: {}\r\nLocation: /elsewhere/{file}\r\n", bytes.len()));
@@ -278,6 +283,14 @@ fn wrong_bytes_are_told_and_not_kept() {
     assert_eq!(hub.blobs().len(), NEEDED.len() - 1);
     hub.server.lock().unwrap().faults.damages = false;
     hub.run(&["models", "pull", "some-one/tiny", "--quiet"]).assert().success();
+}
+
+#[test]
+fn a_server_that_names_files_elsewhere_is_refused() {
+    let hub = Hub::start(Faults { means_ill: true, ..Faults::default() });
+    let told = contains("as a commit or checksum; expected a plain name").and(contains("nothing was written"));
+    hub.run(&["models", "pull", "some-one/tiny", "--quiet"]).assert().code(2).stdout("").stderr(told);
+    assert!(!hub.data.path().join("hub").exists());
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn fetch(id: &HubId, root: &Path, on_progress: &OnProgress) -> Result<PathBu
     let (owner, name) = split_id(&id.repository);
     let model = HFClientSync::from_inner(client).map_err(|e| asked.error(e))?.model(owner, name);
     let about = model.info().maybe_revision(id.revision.as_deref()).send().map_err(|e| asked.error(e))?;
-    let commit = about.sha.unwrap_or_else(|| id.revision().to_string());
+    let commit = asked.plain(about.sha.unwrap_or_else(|| id.revision().to_string()))?;
     let fetch = Fetch { asked, model, commit: commit.clone(), folder: id.folder(root), on_progress };
 
     let config_path = fetch.needed(CONFIG)?;
@@ -127,23 +127,24 @@ impl Fetch<'_> {
             Err(HFError::EntryNotFound { .. }) => return Ok(None),
             result => result.map_err(|e| self.asked.error(e))?,
         };
+        let etag = self.asked.plain(about.etag)?;
         let blobs = self.folder.join("blobs");
-        let blob = blobs.join(&about.etag);
+        let blob = blobs.join(&etag);
         if !blob.is_file() {
             fs::create_dir_all(&blobs).map_err(Error::io("create", &blobs))?;
-            let part = blobs.join(format!("{}.incomplete", about.etag));
+            let part = blobs.join(format!("{etag}.incomplete"));
             self.bytes(name, about.file_size, &part)?;
-            if let Some(found) = differs(&part, &about.etag)? {
+            if let Some(found) = differs(&part, &etag)? {
                 fs::remove_file(&part).map_err(Error::io("delete", &part))?;
                 let place = Place::file(Path::new(&self.asked.id.repository).join(name));
-                let error = Error::bad(place, found, format!("checksum {}", about.etag));
+                let error = Error::bad(place, found, format!("checksum {etag}"));
                 return Err(error.hint("it was damaged on its way and is not kept; repeat the command"));
             }
             fs::rename(&part, &blob).map_err(Error::io("rename", &part))?;
         }
         let folder = self.snapshot();
         fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let target = Path::new("../../blobs").join(&about.etag);
+        let target = Path::new("../../blobs").join(&etag);
         #[cfg(unix)]
         std::os::unix::fs::symlink(&target, &link).map_err(Error::io("link", &link))?;
         #[cfg(not(unix))]
@@ -189,6 +190,17 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn place(&self) -> Place {
         Place::file(&self.id.repository)
+    }
+
+    /// A name that the server gave and that becomes a file's or a folder's: it must not lead anywhere else.
+    fn plain(&self, name: String) -> Result<String> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if !name.is_empty() && !name.starts_with('.') && name.chars().all(is_plain) {
+            return Ok(name);
+        }
+        let error =
+            Error::bad(Place::file(self.endpoint), format!("\"{name}\" as a commit or checksum"), "a plain name");
+        Err(error.hint("this is no hub, or one that means ill; nothing was written"))
     }
 
     fn error(&self, error: HFError) -> Error {
