@@ -49,6 +49,11 @@ pub fn splitmix64(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A number in 0..1 from the generator of [`splitmix64`].
+pub fn uniform(state: &mut u64) -> f64 {
+    (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64
+}
+
 impl Mode<'_> {
     /// The precision of products; that of a network in use is f32.
     pub fn precision(&self) -> Precision {

@@ -2,7 +2,7 @@
 
 use super::architecture::{Lora, Positions};
 use super::config::Config;
-use super::mode::splitmix64;
+use super::mode::uniform;
 use crate::error::{Error, Place, Result};
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
@@ -193,7 +193,7 @@ impl Weights {
 
 /// A standard normal number within two deviations (Box-Muller, redrawn outside).
 fn normal(state: &mut u64) -> f64 {
-    let mut uniform = || (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64;
+    let mut uniform = || uniform(state);
     loop {
         let (u, v) = (1.0 - uniform(), uniform());
         let x = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();

@@ -1,6 +1,6 @@
 //! Hiding whole words, and what the network has to say in their place.
 
-use crate::model::mode::splitmix64;
+use crate::model::mode::uniform;
 use crate::tokens::{Encoded, Tokenizer};
 
 /// Which ids begin a word (`▁`) and which are special.
@@ -48,7 +48,7 @@ impl Words {
                 _ => words.push(i..i + 1),
             }
         }
-        let mut uniform = || (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64;
+        let mut uniform = || uniform(state);
         let mut drawn: Vec<bool> = words.iter().map(|_| uniform() < rate).collect();
         if !drawn.contains(&true) {
             drawn.iter_mut().take(1).for_each(|d| *d = true);

@@ -2,7 +2,7 @@
 
 use super::corpus::Corpus;
 use super::recipe::DataRecipe;
-use crate::model::mode::splitmix64;
+use crate::model::mode::uniform;
 use crate::tokens::{Encoded, Tokenizer};
 use crate::train::batches::{epoch_order, mix};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ impl<'c> Sampler<'c> {
     }
 
     fn uniform(&mut self) -> f64 {
-        (splitmix64(&mut self.cursor.state) >> 11) as f64 / (1u64 << 53) as f64
+        uniform(&mut self.cursor.state)
     }
 
     /// The next sentence of a shuffled order, in two languages drawn at random.
@@ -79,7 +79,7 @@ impl<'c> Sampler<'c> {
         if !self.corpus.parallel.is_empty() && self.uniform() < self.data.parallel_share {
             return self.pair(tokenizer);
         }
-        let mut uniform = || (splitmix64(&mut self.cursor.state) >> 11) as f64 / (1u64 << 53) as f64;
+        let mut uniform = || uniform(&mut self.cursor.state);
         let total: f64 = self.shares.iter().map(|(_, share)| share).sum();
         let (mut at, with_previous) = (uniform() * total, uniform() < self.data.previous_line);
         let mut language = self.shares[self.shares.len() - 1].0;

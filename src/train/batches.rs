@@ -4,7 +4,7 @@ use super::soft::SoftExample;
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::kernels::cross_entropy::Target;
-use crate::model::mode::splitmix64;
+use crate::model::mode::{splitmix64, uniform};
 use crate::schema::Schema;
 use crate::tokens::{Encoded, InputConfig, Tokenizer};
 use std::borrow::Borrow;
@@ -90,7 +90,7 @@ pub struct Hiding {
 /// tokens with the same types: a name in which a term of another type stands is drawn in parts, two terms of one type side by side
 /// are drawn as one.
 pub fn hide_tokens(encoded: &Encoded, hiding: Hiding, mask: u32, specials: &[u32], state: &mut u64) -> Encoded {
-    let mut uniform = || (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64;
+    let mut uniform = || uniform(state);
     let mut hidden = encoded.clone();
     let mut in_hidden_term = false;
     for (i, id) in hidden.ids.iter_mut().enumerate() {

@@ -4,7 +4,7 @@ use super::batches::{Item, items, mix};
 use crate::dataset::Example;
 use crate::error::Result;
 use crate::kernels::threads::in_parallel;
-use crate::model::mode::splitmix64;
+use crate::model::mode::{splitmix64, uniform};
 use crate::tokens::{InputConfig, Tokenizer};
 use std::borrow::Borrow;
 
@@ -63,11 +63,6 @@ fn mistyped(text: &str, rate: f64, state: &mut u64) -> String {
         }
     }
     out
-}
-
-/// A number in 0..1.
-fn uniform(state: &mut u64) -> f64 {
-    (splitmix64(state) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
