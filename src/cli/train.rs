@@ -153,7 +153,7 @@ impl Network {
             let t = &recipe.training;
             if base.family.1.is_some() && t.lora_rank == 0 && t.learning_rate > 3e-4 {
                 say(&format!(
-                    "note: training.learning_rate = {} is high for an encoder that is trained already; models/recipes/encoders.toml has 3e-5\n",
+                    "note: training.learning_rate = {} is high for an encoder that is trained already: --config models/recipes/encoders.toml\n",
                     t.learning_rate
                 ));
             }
