@@ -1,6 +1,7 @@
 //! `config.json`: sizes of the network and how its logits are to be read.
 
 use super::families::{self, Family, ONE_HEAD, Parsed};
+use super::hub_cache;
 use crate::baseline::Kinds;
 use crate::error::{Error, Place, Result};
 use crate::model::Config;
@@ -283,6 +284,6 @@ impl ConfigJson {
 /// How a model of another program is called: its folder, or in the cache of the hub its repository.
 fn name_of(path: &Path) -> String {
     let folders = path.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
-    let in_cache = folders.clone().find_map(|name| name.strip_prefix("models--")).map(|name| name.replace("--", "/"));
+    let in_cache = folders.clone().find_map(hub_cache::repository_of);
     in_cache.or_else(|| folders.map(String::from).next()).unwrap_or_else(|| "model".into())
 }

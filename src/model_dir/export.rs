@@ -2,13 +2,12 @@
 
 use super::config_json::ConfigJson;
 use super::open::not_read;
+use super::write::{serialize, staging};
 use super::{CONFIG, TOKENIZER, WEIGHTS, open_base, replace};
 use crate::error::{Error, Place, Result};
-use crate::model::weights::head_table;
 use crate::model::{StorageFormat, Weights};
 use crate::tokens::Context;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -58,11 +57,7 @@ pub fn to_transformers(from: &Path, to: &Path) -> Result<Exported> {
                 .to_string(),
         );
     }
-    let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    let staging = tempfile::Builder::new().prefix(".rasid-export-").tempdir_in(parent);
-    let staging = staging.map_err(Error::io("create a folder in", parent))?;
-    let dense: Vec<String> = head_table(&config.encoder, &[]).into_iter().map(|(name, ..)| name).collect();
+    let staging = staging(to)?;
     for head in &config.heads {
         let mut weights = Weights::default();
         for (name, tensor) in &base.weights.0 {
@@ -72,7 +67,7 @@ pub fn to_transformers(from: &Path, to: &Path) -> Result<Exported> {
                     let scaled = (tensor * (1.0 / f64::from(head.temperature)))?;
                     weights.0.insert(format!("classifier.{}.{ending}", super::families::ONE_HEAD), scaled);
                 }
-            } else if !name.starts_with("head.") || dense.contains(name) {
+            } else {
                 weights.0.insert(name.clone(), tensor.clone());
             }
         }
@@ -87,11 +82,7 @@ pub fn to_transformers(from: &Path, to: &Path) -> Result<Exported> {
         };
         let text = |value: &Value| format!("{}\n", serde_json::to_string_pretty(value).expect("plain data"));
         put(CONFIG, text(&Value::Object(settings(theirs, family.classifier_class, &labels))).as_bytes())?;
-        let laid = StorageFormat::F32.lay_out(&family.to_theirs(&weights)?)?;
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        let bytes = safetensors::tensor::serialize(laid, Some(metadata))
-            .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))?;
-        put(WEIGHTS, &bytes)?;
+        put(WEIGHTS, &serialize(StorageFormat::F32.lay_out(&family.to_theirs(&weights)?)?)?)?;
         put(TOKENIZER, base.tokenizer.bytes())?;
         put("tokenizer_config.json", text(&tokenizer_settings(&config, &base.tokenizer)).as_bytes())?;
     }

@@ -109,8 +109,7 @@ pub fn snapshots(root: &Path) -> Vec<(HubId, PathBuf)> {
     let mut all = Vec::new();
     for folder in entries(root) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(repository) = name.strip_prefix(MODELS) else { continue };
-        let repository = repository.replacen("--", "/", 1);
+        let Some(repository) = repository_of(&name) else { continue };
         for snapshot in entries(&folder.join("snapshots")) {
             if snapshot.join(super::CONFIG).is_file() {
                 let commit = snapshot.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -120,6 +119,11 @@ pub fn snapshots(root: &Path) -> Vec<(HubId, PathBuf)> {
     }
     all.sort();
     all
+}
+
+/// The repository that a folder of the cache belongs to, by the folder's name; the other way round than [`HubId::folder`].
+pub fn repository_of(folder: &str) -> Option<String> {
+    Some(folder.strip_prefix(MODELS)?.replacen("--", "/", 1))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

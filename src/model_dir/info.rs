@@ -1,12 +1,12 @@
 //! What a model directory holds, without a sentence being classified.
 
 use super::config_json::ConfigJson;
-use super::open::{EMBEDDED, check_folder, open, open_base, shipped_files};
+use super::open::{EMBEDDED, check, check_folder, shipped_files};
 use super::summary::header;
 use super::weight_files::WeightFiles;
 use super::{CONFIG, SCHEMA, TOKENIZER, WEIGHTS};
 use crate::error::{Error, Place, Result};
-use crate::model::{Bytes, Config, NumberFormat, Stored};
+use crate::model::{Bytes, Config, Stored};
 use crate::tokens::InputConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -109,10 +109,7 @@ pub fn info(path: &Path) -> Result<Info> {
         std::fs::read(&file).map_err(super::open::not_read(&file))
     };
     let config = ConfigJson::parse(&read(CONFIG)?, &path.join(CONFIG))?;
-    match config.heads.is_empty() {
-        true => drop(open_base(path)?),
-        false => drop(open(path, NumberFormat::F32)?),
-    }
+    check(path, &config)?;
     let metrics_path = path.join(METRICS);
     let metrics = if metrics_path.exists() { read_metrics(&read(METRICS)?, &metrics_path)? } else { Value::Null };
     describe(path, config, &WeightFiles::find(path)?, &metrics, file_sizes(path)?)

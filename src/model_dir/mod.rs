@@ -33,7 +33,7 @@ pub use info::{FileSize, HeadInfo, HeadScore, Info, Scores, embedded_info, info}
 pub use model::Model;
 pub use open::{BaseFiles, embedded, open, open_base, read_weights};
 pub use summary::{Summary, VerifiedFile, summary, verify};
-pub use write::{Contents, replace, storage, write};
+pub use write::{Contents, replace, staging, storage, write};
 
 /// Name of the weights' file.
 pub const WEIGHTS: &str = "model.safetensors";

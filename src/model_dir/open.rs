@@ -37,6 +37,17 @@ pub fn open(path: &Path, format: NumberFormat) -> Result<Model> {
     assemble(config, schema, &tokenizer_files::read(path)?, WeightFiles::find(path)?, format, path)
 }
 
+/// Opens a model, or a base that has no heads, and lets it go.
+///
+/// # Errors
+/// As [`open`] and [`open_base`].
+pub(super) fn check(path: &Path, config: &ConfigJson) -> Result<()> {
+    match config.heads.is_empty() {
+        true => open_base(path).map(drop),
+        false => open(path, NumberFormat::F32).map(drop),
+    }
+}
+
 pub(super) fn check_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());

@@ -1,11 +1,11 @@
 //! What there is to tell of a folder at a glance, and whether it is whole.
 
+use super::CONFIG;
 use super::config_json::ConfigJson;
 use super::hub_cache::differs;
+use super::open::check;
 use super::weight_files::{PICKLE, WeightFiles};
-use super::{CONFIG, open, open_base};
 use crate::error::{Error, Place, Result};
-use crate::model::NumberFormat;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -124,10 +124,7 @@ const CHECKSUMS: &str = "SHA256SUMS";
 pub fn verify(folder: &Path) -> Result<Vec<VerifiedFile>> {
     let path = folder.join(CONFIG);
     let config = ConfigJson::parse(&fs::read(&path).map_err(super::open::not_read(&path))?, &path)?;
-    match config.heads.is_empty() {
-        true => drop(open_base(folder)?),
-        false => drop(open(folder, NumberFormat::F32)?),
-    }
+    check(folder, &config)?;
     let weights = WeightFiles::find(folder)?;
     for (name, weight) in &weights.stored.0 {
         if let Some(i) = weight.to_f32().iter().position(|value| !value.is_finite()) {

@@ -32,12 +32,7 @@ pub struct Contents<'a> {
 /// # Errors
 /// The system refuses to write; what was at `path` is then still there.
 pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    let staging = tempfile::Builder::new()
-        .prefix(".rasid-model-")
-        .tempdir_in(parent)
-        .map_err(Error::io("create a folder in", parent))?;
+    let staging = staging(path)?;
     let put = |name: &str, bytes: &[u8]| {
         let file = staging.path().join(name);
         fs::write(&file, bytes).map_err(Error::io("write", path.join(name)))
@@ -60,11 +55,26 @@ pub fn write(path: &Path, contents: &Contents<'_>) -> Result<()> {
     };
     let ngrams = contents.ngrams.map_or(Ok(Vec::new()), |ngrams| ngrams.tensors())?;
     stored.extend(ngrams.iter().map(|(name, tensor)| (name.clone(), Laid::as_it_is(tensor))));
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::tensor::serialize(stored, Some(metadata))
-        .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))?;
-    put(WEIGHTS, &bytes)?;
+    put(WEIGHTS, &serialize(stored)?)?;
     replace(&staging.keep(), path)
+}
+
+/// A folder beside `path` to write into until it is whole, for [`replace`].
+///
+/// # Errors
+/// The system refuses.
+pub fn staging(path: &Path) -> Result<tempfile::TempDir> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    let folder = tempfile::Builder::new().prefix(".rasid-model-").tempdir_in(parent);
+    folder.map_err(Error::io("create a folder in", parent))
+}
+
+/// The bytes of a safetensors file, as Python's programs expect it.
+pub(super) fn serialize(weights: Vec<(String, Laid)>) -> Result<Vec<u8>> {
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    safetensors::tensor::serialize(weights, Some(metadata))
+        .map_err(|e| Error::Usage(format!("could not lay out the weights: {e}")))
 }
 
 /// How weights of an encoder of this family are stored where `asked` is wanted: other programs do not read whole numbers with

@@ -1,8 +1,8 @@
 //! `rasid models pull`: fetches a model from the Hugging Face hub.
 
 use crate::error::{Error, Place, Result};
+use crate::model_dir;
 use crate::model_dir::hub_cache::{self, HubId};
-use crate::model_dir::{self};
 use std::path::{Path, PathBuf};
 
 /// What can be asked for.
@@ -70,10 +70,7 @@ fn check_free(folder: &Path, overwrite: bool) -> Result<()> {
 
 /// Copies the files of a snapshot, not its links, to a folder that appears when it is whole.
 fn copy(snapshot: &Path, folder: &Path) -> Result<()> {
-    let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    let staging = tempfile::Builder::new().prefix(".rasid-pull-").tempdir_in(parent);
-    let staging = staging.map_err(Error::io("create a folder in", parent))?;
+    let staging = model_dir::staging(folder)?;
     for entry in std::fs::read_dir(snapshot).map_err(Error::io("read", snapshot))? {
         let from = entry.map_err(Error::io("read", snapshot))?.path();
         if from.is_file() {
