@@ -13,7 +13,13 @@ pub struct Workspace {
     products: Products,
     recomputes: bool,
     sums: Mutex<HashMap<TensorId, Vec<f32>>>,
-    free: Mutex<BTreeMap<usize, Vec<Vec<f32>>>>, // by capacity
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    free: BTreeMap<usize, Vec<Vec<f32>>>, // by capacity
+    lent: HashMap<usize, usize>,          // how many buffers of a capacity are in use
 }
 
 impl Workspace {
@@ -23,7 +29,7 @@ impl Workspace {
             Precision::F32 => Products::F32,
             Precision::Bf16 => Products::Bf16,
         };
-        Workspace { products, recomputes: false, sums: Mutex::default(), free: Mutex::default() }
+        Workspace { products, recomputes: false, sums: Mutex::default(), memory: Mutex::default() }
     }
 
     /// The same for layers of which only the inputs are kept.
@@ -48,17 +54,25 @@ impl Workspace {
 
     /// Memory for `n` numbers, which hold anything.
     pub fn buffer(&self, n: usize) -> Vec<f32> {
-        let mut free = lock(&self.free);
-        let fitting = free.range_mut(n..=2 * n).find(|(_, buffers)| !buffers.is_empty());
+        let mut memory = lock(&self.memory);
+        let fitting = memory.free.range_mut(n..=2 * n).find(|(_, buffers)| !buffers.is_empty());
         let mut buffer = fitting.and_then(|(_, buffers)| buffers.pop()).unwrap_or_else(|| Vec::with_capacity(n));
-        drop(free);
+        *memory.lent.entry(buffer.capacity()).or_default() += 1;
+        drop(memory);
         buffer.resize(n, 0.0);
         buffer
     }
 
-    /// Takes back memory that nobody needs.
+    /// Takes back memory that nobody needs. What came from elsewhere is freed: gradients that the tensor library made come by
+    /// here at every step, and a workspace that kept them would grow without end.
     pub fn recycle(&self, buffer: Vec<f32>) {
-        lock(&self.free).entry(buffer.capacity()).or_default().push(buffer);
+        let mut memory = lock(&self.memory);
+        let capacity = buffer.capacity();
+        match memory.lent.get_mut(&capacity) {
+            Some(lent) if *lent > 0 => *lent -= 1,
+            _ => return,
+        }
+        memory.free.entry(capacity).or_default().push(buffer);
     }
 
     /// Lets `write` put the gradient of a weight in its place: it is told whether to add to what stands there, or to
@@ -102,7 +116,9 @@ mod tests {
     fn the_first_gradient_is_written_and_the_next_is_added_in_memory_that_returns() {
         let weight = Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap();
         let workspace = Workspace::new(Precision::F32);
-        workspace.recycle(vec![9.0; 3]);
+        let mut lent = workspace.buffer(3);
+        lent.fill(9.0);
+        workspace.recycle(lent);
         let write = |value: f32| {
             workspace.add(&weight, |sum, accumulate| {
                 sum.iter_mut().for_each(|s| *s = value + if accumulate { *s } else { 0.0 });
@@ -116,5 +132,15 @@ mod tests {
         assert!(workspace.take(&weight).is_none());
         workspace.recycle(sum);
         assert_eq!(workspace.buffer(2).len(), 2);
+    }
+    #[test]
+    fn memory_that_was_not_lent_is_not_kept() {
+        let workspace = Workspace::new(Precision::F32);
+        let lent = workspace.buffer(5);
+        for buffer in [vec![0.0; 7], lent, vec![0.0; 5], vec![0.0; 5]] {
+            workspace.recycle(buffer);
+        }
+        let free: Vec<(usize, usize)> = lock(&workspace.memory).free.iter().map(|(n, all)| (*n, all.len())).collect();
+        assert_eq!(free, [(5, 1)]);
     }
 }
