@@ -232,6 +232,24 @@ fn frozen_layers_stay_as_they_were() {
     }
 }
 
+#[test]
+fn the_familys_head_can_be_left_out() {
+    for family in FAMILIES {
+        let settings = ["model.family_head=false", "training.epochs=60", "training.dropout=0", "training.label_smoothing=0"];
+        let run = Run::whole(family, &settings);
+        assert!(run.weights().0.keys().all(|name| !name.starts_with("head.")), "{family}");
+        assert!(run.losses[59] < 0.7 * run.losses[0], "{family}: {:?}", run.losses);
+        let text = fs::read_to_string(run.model().join("config.json")).unwrap();
+        assert!(text.contains("\"rasid_pooling\": \"mean\""), "{family}: {text}");
+        assert!(run.logits().iter().all(|logit| logit.is_finite()), "{family}");
+        // In Python the classifier would be another one; what goes on from it here stays as it is.
+        let refused = model_dir::export::to_transformers(&run.model(), &run.root.path().join("exported")).unwrap_err().to_string();
+        assert!(refused.contains("model.family_head = true"), "{family}: {refused}");
+        let (base, lacking) = from_directory(&run.model(), &mut recipe(&[]), None).unwrap();
+        assert!(lacking.is_empty() && base.config.architecture.dense.is_none(), "{family}: {lacking:?}");
+    }
+}
+
 /// Rank of a symmetric matrix, by elimination with pivots; values below a thousandth of the largest are rounding.
 fn rank(mut m: Vec<Vec<f32>>) -> usize {
     let largest = m.iter().flatten().fold(0.0f32, |a, x| a.max(x.abs()));

@@ -55,6 +55,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// The same encoder with classifiers directly on the pooled vector, whatever its family has between.
+    pub fn with_pooling(mut self, pooling: Pooling) -> Config {
+        (self.classifier_pooling, self.architecture.dense) = (pooling, None);
+        self
+    }
+
     /// Channels of an attention head.
     pub fn head_dim(&self) -> usize {
         self.hidden_size / self.num_attention_heads

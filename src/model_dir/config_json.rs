@@ -4,7 +4,7 @@ use super::families::{self, Family, ONE_HEAD, Parsed};
 use super::hub_cache;
 use crate::baseline::Kinds;
 use crate::error::{Error, Place, Result};
-use crate::model::Config;
+use crate::model::{Config, Pooling};
 use crate::schema::{Class, Head, Schema};
 use crate::tokens::{Context, InputConfig};
 use serde::{Deserialize, Serialize};
@@ -86,11 +86,17 @@ struct Ours {
     label2id: BTreeMap<String, usize>,
     #[serde(default)]
     lexicon_types: Vec<String>,
+    /// How the tokens become one vector where the family's own way is not taken.
+    #[serde(default)]
+    rasid_pooling: Option<Pooling>,
 }
 
 /// The keys of [`Ours`], and what an encoder of another program is called by us.
 const OUR_KEYS: [&str; 9] =
     ["architectures", "name", "rasid_version", "input", "ngrams", "heads", "id2label", "label2id", "lexicon_types"];
+
+/// Of [`Ours`], and only where no layer of the family stands between the pooled vector and the classifiers.
+const POOLING: &str = "rasid_pooling";
 
 /// Keys of a classifier of another program that do not hold for ours.
 const NOT_OURS: [&str; 3] = ["problem_type", "num_labels", "torch_dtype"];
@@ -164,6 +170,10 @@ impl ConfigJson {
                         None => _ = json.remove(key),
                     }
                 }
+                json.remove(POOLING);
+                if self.encoder.architecture.dense.is_none() {
+                    json.insert(POOLING.into(), own["classifier_pooling"].clone());
+                }
                 json.insert("dtype".into(), dtype.into());
                 serde_json::to_string_pretty(&json)
             }
@@ -212,9 +222,13 @@ impl ConfigJson {
                 label2id: names.iter().enumerate().map(|(i, name)| (name.clone(), i)).collect(),
                 id2label: names.into_iter().enumerate().map(|(i, name)| (i.to_string(), name)).collect(),
                 lexicon_types: Vec::new(),
+                rasid_pooling: None,
             }
         };
         encoder.lexicon_types = ours.lexicon_types;
+        if let Some(pooling) = ours.rasid_pooling {
+            encoder = encoder.with_pooling(pooling);
+        }
         Ok(ConfigJson {
             architectures: Vec::new(),
             model_type: family.model_type.into(),

@@ -43,6 +43,13 @@ pub fn to_transformers(from: &Path, to: &Path) -> Result<Exported> {
             "train it again with --set model.lexicon=false --set model.ngrams=false",
         );
     }
+    if config.encoder.architecture.dense.is_none() {
+        return bad(
+            "a network whose classifiers stand on the pooled tokens, which the family's classifier in transformers does not",
+            "a model trained with model.family_head = true",
+            "train it again without --set model.family_head=false; AutoModel opens the encoder as it is",
+        );
+    }
     if config.heads.is_empty() || !config.is_ours() {
         return bad("no model that `rasid train` wrote", "one", "what another program wrote opens there as it is");
     }

@@ -44,6 +44,9 @@ pub struct ModelRecipe {
     pub global_rope_theta: f64,
     pub local_rope_theta: f64,
     pub classifier_pooling: Pooling,
+    /// From an encoder of another family, what stands between it and the classifiers is that family's own.
+    #[serde(default = "yes")]
+    pub family_head: bool,
     /// Tokens are told the types of the lexicon's terms that they lie in.
     pub lexicon: bool,
     /// A linear classifier on n-grams stands beside the network.
@@ -173,6 +176,11 @@ impl Recipe {
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a recipe is plain data")
     }
+}
+
+/// Of keys that recipes of earlier versions do not name.
+fn yes() -> bool {
+    true
 }
 
 impl TrainingRecipe {

@@ -112,13 +112,17 @@ impl Base {
 /// # Errors
 /// As [`model_dir::open_base`]; the recipe wants longer inputs than the base reads.
 pub fn from_directory(path: &Path, recipe: &mut Recipe, lexicon: Option<Arc<Lexicon>>) -> Result<(Base, Vec<String>)> {
-    let BaseFiles { config, weights, tokenizer, lacking } = model_dir::open_base(path)?;
+    let BaseFiles { config, weights, tokenizer, mut lacking } = model_dir::open_base(path)?;
     recipe.adopt(&config.encoder);
     let mut encoder = config.encoder;
     match config.theirs {
         None => encoder.classifier_pooling = recipe.model.classifier_pooling,
         // Each family of other programs has its own way, which those programs take too.
-        Some(_) => recipe.model.classifier_pooling = encoder.classifier_pooling,
+        Some(_) if recipe.model.family_head => recipe.model.classifier_pooling = encoder.classifier_pooling,
+        Some(_) => {
+            encoder = encoder.with_pooling(recipe.model.classifier_pooling);
+            lacking.clear(); // all that may lack is of the layer that is left out
+        }
     }
     let (max_tokens, longest) = (recipe.input.max_tokens, encoder.max_position_embeddings);
     if max_tokens > longest {
