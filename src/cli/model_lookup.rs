@@ -118,9 +118,7 @@ pub fn fetch(id: &HubId, root: &Path, quiet: bool) -> Result<PathBuf> {
     let progress = std::sync::Arc::new(super::Progress::start(!quiet));
     progress.set(format!("asking for {id}"));
     let shown = std::sync::Arc::clone(&progress);
-    let on_progress = move |file: &str, done: u64, of: u64| {
-        shown.set(format!("{file}: {:.1} of {:.1} MB", done as f64 / 1e6, of as f64 / 1e6));
-    };
+    let on_progress = move |file: &str, done: u64, of: u64| shown.bytes(file, done, of);
     let fetched = model_dir::hub::fetch(id, root, &on_progress);
     progress.finish();
     fetched

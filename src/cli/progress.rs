@@ -33,6 +33,20 @@ impl Progress {
         self.bar.set_message(message);
     }
 
+    /// How much of a file has come: a bar, with rate and time left.
+    #[cfg(feature = "hub")]
+    pub fn bytes(&self, file: &str, done: u64, of: u64) {
+        if self.bar.message() != file {
+            let template = "{msg} {bar:30} {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+            self.bar.set_style(ProgressStyle::with_template(template).expect("the template is sound"));
+            self.bar.set_length(of);
+            self.bar.set_position(done); // what lay there already counts for no speed
+            self.bar.reset_eta();
+            self.bar.set_message(file.to_string());
+        }
+        self.bar.set_position(done);
+    }
+
     /// Lets `say` write to standard error without leaving pieces of the line behind.
     pub fn aside(&self, say: impl FnOnce()) {
         self.bar.suspend(say);
