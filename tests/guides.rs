@@ -78,8 +78,20 @@ fn what_python_has_no_words_for_is_not_exported_in_silence() {
         assert_eq!((done.status.code(), output.exists()), (Some(2), false));
         String::from_utf8(done.stderr).unwrap()
     };
-    let told = export("models/default");
-    assert!(told.contains("an encoder of our own") && told.contains("hint: train one with --base hub:"), "{told}");
+    let reads_lexicon = folder.path().join("reads_lexicon");
+    std::fs::create_dir(&reads_lexicon).unwrap();
+    let config = std::fs::read("tests/fixtures/families/modernbert/config.json").unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let ours = serde_json::json!({
+        "name": "x", "rasid_version": "0.1.0", "input": { "max_tokens": 40, "context": "none" }, "heads": [], "id2label": {},
+        "label2id": {}, "lexicon_types": ["weapon"],
+    });
+    config.as_object_mut().unwrap().extend(ours.as_object().unwrap().clone());
+    std::fs::write(reads_lexicon.join("config.json"), config.to_string()).unwrap();
+    let told = export(reads_lexicon.to_str().unwrap());
+    assert!(told.contains("reads the lexicon") && told.contains("--set model.lexicon=false"), "{told}");
+    let told = export("models/base");
+    assert!(told.contains("no model that `rasid train` wrote"), "{told}");
     let told = export("tests/fixtures/families/bert");
     assert!(told.contains("no model that `rasid train` wrote"), "{told}");
 }

@@ -3,6 +3,7 @@
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
+use rasid::lexicon::Lexicon;
 use rasid::model::weights::{encoder_table, head_table};
 use rasid::model::{Config, NumberFormat, Pooling, StorageFormat, Weights};
 use rasid::model_dir::{self, ConfigJson, Contents};
@@ -39,7 +40,11 @@ fn tiny_encoder() -> Config {
 
 /// Writes a model with untrained weights; a schema without heads makes it a base.
 fn write_tiny(folder: &Path, schema: &Schema, texts: Vec<(&str, String)>) {
-    let (encoder, temperatures) = (tiny_encoder(), [1.5, 2.0]);
+    write_of(tiny_encoder(), folder, schema, texts);
+}
+
+fn write_of(encoder: Config, folder: &Path, schema: &Schema, texts: Vec<(&str, String)>) {
+    let temperatures = [1.5, 2.0];
     let heads: Vec<_> = schema.heads.iter().map(|h| (h.name.clone(), h.classes.len())).collect();
     let table = [encoder_table(&encoder), head_table(&encoder, &heads)].concat();
     let input = InputConfig { max_tokens: 64, context: Context::Both };
@@ -142,6 +147,53 @@ fn info_of_what_is_no_model_says_so() {
     fs::remove_file(folder.join("metrics.json")).unwrap();
     fs::remove_file(folder.join("schema.toml")).unwrap();
     tell("schema.toml");
+}
+
+#[test]
+fn a_network_of_our_own_is_exported_with_the_python_that_opens_it() {
+    let data = tempfile::tempdir().unwrap();
+    let schema = Schema::read(Path::new("labels/schema.toml")).unwrap();
+    let types: Vec<String> = Lexicon::shipped().unwrap().types().iter().map(|t| t.name.clone()).collect();
+    let always =
+        ["config.json", "configuration_rasid.py", "lexicon_rasid.py", "model.safetensors", "modeling_rasid.py"];
+    let tokenizer = ["tokenization_rasid.py", "tokenizer.json", "tokenizer_config.json"];
+    for lexicon_types in [types, Vec::new()] {
+        let (model, output) = (data.path().join("model"), data.path().join("out"));
+        let config = Config { lexicon_types: lexicon_types.clone(), ..tiny_encoder() };
+        write_of(config, &model, &schema, vec![(model_dir::SCHEMA, schema.to_toml())]);
+        let [from, to] = [&model, &output].map(|folder| folder.to_str().unwrap());
+        let arguments = ["models", "export", from, "--to", "transformers", "--output", to, "--overwrite"];
+        rasid(&arguments, data.path()).assert().success().stderr(contains("the tokenizer reads sentences alone"));
+
+        let head = output.join("perpetrator");
+        let folders: &[&str] = if lexicon_types.is_empty() { &[] } else { &["lexicon"] };
+        let mut expected = [&always[..], &tokenizer[..], folders].concat();
+        expected.sort_unstable();
+        assert_eq!(names(&head), expected);
+        let json = |name: &str| -> Value { serde_json::from_slice(&fs::read(head.join(name)).unwrap()).unwrap() };
+        let config = json("config.json");
+        assert_eq!(config["auto_map"]["AutoModel"], "modeling_rasid.RasidModel");
+        let class = "modeling_rasid.RasidForSequenceClassification";
+        assert_eq!(config["auto_map"]["AutoModelForSequenceClassification"], class);
+        assert_eq!((&config["model_type"], &config["label2id"]["none"]), (&"rasid".into(), &6.into()));
+        assert!(config.get("rasid_version").is_none() && config.get("heads").is_none());
+        let tokenizer = json("tokenizer_config.json");
+        assert_eq!(tokenizer["auto_map"]["AutoTokenizer"][1], "tokenization_rasid.RasidTokenizer");
+        assert_eq!(tokenizer["lexicon_files"].as_array().unwrap().is_empty(), lexicon_types.is_empty());
+        if !lexicon_types.is_empty() {
+            assert_eq!(names(&head.join("lexicon")).len(), tokenizer["lexicon_files"].as_array().unwrap().len());
+        }
+
+        let read = |file: &Path| model_dir::read_weights(&fs::read(file).unwrap(), file).unwrap().0;
+        let (ours, exported) = (read(&model.join("model.safetensors")), read(&head.join("model.safetensors")));
+        let numbers = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let (trained, scaled) =
+            (numbers(&ours["classifier.perpetrator.weight"]), numbers(&exported["classifier.weight"]));
+        assert!(trained.iter().zip(&scaled).all(|(t, s)| (t / 2.0 - s).abs() < 1e-6), "divided by the temperature");
+        let network = |name: &&String| !name.starts_with("classifier.");
+        let wanted: Vec<String> = ours.keys().filter(network).map(|name| format!("model.{name}")).collect();
+        assert_eq!(exported.keys().filter(network).cloned().collect::<Vec<_>>(), wanted);
+    }
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn ngram_tensors(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, Tensor>> 
 }
 
 /// The lexicon of a model that wants one: its own, if it brings a folder, else the one compiled in.
-fn lexicon(config: &ConfigJson, path: &Path) -> Result<Option<Arc<Lexicon>>> {
+pub(super) fn lexicon(config: &ConfigJson, path: &Path) -> Result<Option<Arc<Lexicon>>> {
     let wanted = &config.encoder.lexicon_types;
     if wanted.is_empty() && !config.ngrams.is_some_and(|n| n.lexicon) {
         return Ok(None);

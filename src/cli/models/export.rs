@@ -29,7 +29,8 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Target {
-    /// Folders that `AutoModelForSequenceClassification` and `pipeline("text-classification")` open
+    /// Folders that `AutoModelForSequenceClassification` and `pipeline("text-classification")` open; those of a network of our own
+    /// architecture with `trust_remote_code=True`
     Transformers,
 }
 
