@@ -235,7 +235,8 @@ fn frozen_layers_stay_as_they_were() {
 #[test]
 fn the_familys_head_can_be_left_out() {
     for family in FAMILIES {
-        let settings = ["model.family_head=false", "training.epochs=60", "training.dropout=0", "training.label_smoothing=0"];
+        let settings =
+            ["model.family_head=false", "training.epochs=60", "training.dropout=0", "training.label_smoothing=0"];
         let run = Run::whole(family, &settings);
         assert!(run.weights().0.keys().all(|name| !name.starts_with("head.")), "{family}");
         assert!(run.losses[59] < 0.7 * run.losses[0], "{family}: {:?}", run.losses);
@@ -243,7 +244,9 @@ fn the_familys_head_can_be_left_out() {
         assert!(text.contains("\"rasid_pooling\": \"mean\""), "{family}: {text}");
         assert!(run.logits().iter().all(|logit| logit.is_finite()), "{family}");
         // In Python the classifier would be another one; what goes on from it here stays as it is.
-        let refused = model_dir::export::to_transformers(&run.model(), &run.root.path().join("exported")).unwrap_err().to_string();
+        let refused = model_dir::export::to_transformers(&run.model(), &run.root.path().join("exported"))
+            .unwrap_err()
+            .to_string();
         assert!(refused.contains("model.family_head = true"), "{family}: {refused}");
         let (base, lacking) = from_directory(&run.model(), &mut recipe(&[]), None).unwrap();
         assert!(lacking.is_empty() && base.config.architecture.dense.is_none(), "{family}: {lacking:?}");

@@ -148,7 +148,11 @@ impl Network {
             }
             let (base, lacking) = from_directory(&by_name(Path::new(&self.base))?, &mut recipe, lexicon)?;
             if !lacking.is_empty() {
-                say(&format!("{} has no {}: made anew and learned from the labels; --set model.family_head=false classifies the mean of the tokens\n", self.base, lacking.join(", ")));
+                say(&format!(
+                    "{} has no {}: made anew and learned from the labels; --set model.family_head=false classifies the mean of the tokens\n",
+                    self.base,
+                    lacking.join(", ")
+                ));
             }
             let t = &recipe.training;
             if base.family.1.is_some() && t.lora_rank == 0 && t.learning_rate > 3e-4 {
