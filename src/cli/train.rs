@@ -27,6 +27,9 @@ const TOKENIZER: &[u8] = include_bytes!("../../models/tokenizer/tokenizer.json")
 /// The schema that label files are read with if none is named.
 const SCHEMA: &str = include_str!("../../labels/schema.toml");
 
+/// Encoders of at most this hidden size, E5-small's, are not spoiled by rates that spoil larger ones.
+const SMALL: usize = 384;
+
 /// The schema that is compiled in.
 ///
 /// # Errors
@@ -155,7 +158,8 @@ impl Network {
                 ));
             }
             let t = &recipe.training;
-            if base.family.1.is_some() && t.lora_rank == 0 && t.learning_rate > 3e-4 {
+            let highest = if base.config.hidden_size <= SMALL { 1e-3 } else { 3e-4 };
+            if base.family.1.is_some() && t.lora_rank == 0 && t.learning_rate > highest {
                 say(&format!(
                     "note: training.learning_rate = {} is high for an encoder that is trained already: --config models/recipes/encoders.toml\n",
                     t.learning_rate
