@@ -133,6 +133,7 @@ mod tests {
         workspace.recycle(sum);
         assert_eq!(workspace.buffer(2).len(), 2);
     }
+
     #[test]
     fn memory_that_was_not_lent_is_not_kept() {
         let workspace = Workspace::new(Precision::F32);
