@@ -74,7 +74,7 @@ fn refuse(config: &ConfigJson, from: &Path) -> Result<()> {
         return bad(
             "a network that reads the lexicon, which transformers does not know",
             "a model trained with model.lexicon = false, or from an encoder of our own",
-            "train it again with --set model.lexicon=false --set model.ngrams=false",
+            "train it again with --set model.lexicon=false --set model.ngrams=false, and with model.family_head = true",
         );
     }
     if is_of_family && config.encoder.architecture.dense.is_none() {
@@ -84,8 +84,11 @@ fn refuse(config: &ConfigJson, from: &Path) -> Result<()> {
             "train it again without --set model.family_head=false; AutoModel opens the encoder as it is",
         );
     }
-    if config.heads.is_empty() || !config.is_ours() {
+    if !config.is_ours() {
         return bad("no model that `rasid train` wrote", "one", "what another program wrote opens there as it is");
+    }
+    if config.heads.is_empty() {
+        return bad("a base, without classifiers", "a model that `rasid train` wrote", "train one from it with --base");
     }
     Ok(())
 }
