@@ -99,6 +99,7 @@ evaluate: build $(OPEN) ## score MODEL and the baselines on the test split: the 
 	done
 	python3 notebooks/scores.py $(SCORES)/$$(basename $(MODEL)).json $(SCORES)/tfidf-lexicon.json $(SCORES)/tfidf.json $(SCORES)/majority.json
 	$(RASID) evaluate --model $(MODEL) --precision f32 --labels labels/contrast.jsonl --split test
+	$(RASID) evaluate --model $(MODEL) --precision f32 --labels labels/roles.jsonl --split test --by language
 
 cross-validate: build ## train and score with each of the five real articles held out in turn, over three seeds
 	mkdir -p $(SCORES)

@@ -89,8 +89,17 @@ impl Run {
         let mut recipe = recipe(settings);
         let (base, examples) = (base(family, &mut recipe), examples(self.root.path()));
         let output = self.model();
-        let options =
-            Options { schema: &SCHEMA, recipe, base, examples: &examples, soft: &[], output, resume, workers: 1 };
+        let options = Options {
+            schema: &SCHEMA,
+            recipe,
+            base,
+            examples: &examples,
+            soft: &[],
+            rules: None,
+            output,
+            resume,
+            workers: 1,
+        };
         let stop = AtomicBool::new(false);
         train(&options, &stop, &mut |event| match event {
             Event::Step { step, .. } => stop.store(*step >= last_step, Ordering::Relaxed),

@@ -132,6 +132,7 @@ fn a_model_brings_its_own_lexicon_and_answers_as_it_was_calibrated() {
         recipe,
         examples: &examples,
         soft: &[],
+        rules: None,
         output: output.clone(),
         resume: false,
         workers: 1,

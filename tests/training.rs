@@ -3,13 +3,15 @@
 
 use candle_core::Tensor;
 use rasid::article::{Classify, Prediction, SentenceInput};
-use rasid::dataset::{Example, Split};
+use rasid::dataset::{Example, Split, read_examples};
 use rasid::error::{Error, Place, Result};
 use rasid::kernels::cross_entropy::CrossEntropy;
+use rasid::lexicon::Lexicon;
 use rasid::model::{Engine, NumberFormat, StoredWeights};
 use rasid::model_dir::{self, Model};
 use rasid::schema::Schema;
 use rasid::tokens::Tokenizer;
+use rasid::train::counterfactual::Rules;
 use rasid::train::fit::heads;
 use rasid::train::run::{Base, Options, Trained, from_directory, from_nothing, start_weights, train, training_folder};
 use rasid::train::soft::{SoftExample, read_tags};
@@ -123,6 +125,7 @@ impl Folder {
             recipe: recipe.clone(),
             examples,
             soft: &[],
+            rules: None,
             output: self.model(),
             resume: false,
             workers: 1,
@@ -207,8 +210,17 @@ fn class_weights_and_label_smoothing_reach_the_loss() {
         let logits = model.logits(&model.encode(&inputs).unwrap()).unwrap();
         let output = root.path().join("m");
         let soft = &[];
-        let options =
-            Options { schema: &SCHEMA, recipe, base, examples: &examples, soft, output, resume: false, workers: 1 };
+        let options = Options {
+            schema: &SCHEMA,
+            recipe,
+            base,
+            examples: &examples,
+            soft,
+            rules: None,
+            output,
+            resume: false,
+            workers: 1,
+        };
         train(&options, &AtomicBool::new(false), &mut |event| {
             if let Event::Step { loss, .. } = event {
                 first.get_or_insert(*loss);
@@ -330,6 +342,51 @@ fn tags_of_another_model_are_learned_from() {
     let (with, without) = (probabilities(&soft), probabilities(&[]));
     assert!((with[0] - 0.9).abs() < 0.1 && (with[1] - 0.8).abs() < 0.1, "{with:?}");
     assert!(without[0] < 0.5 && without[1] < 0.5, "{without:?}");
+}
+
+#[test]
+fn sentences_with_other_actors_are_learned_from_and_left_to_be_read() {
+    let texts = [
+        ("Islamic State attacked the Peshmerga near Makhmur.", "is_attack", "islamic_state"),
+        ("American jets bombed Kataib Hezbollah.", "other", "coalition"),
+        ("The minister spoke.", "policy_statement", "none"),
+    ];
+    let mut examples = train_and_dev();
+    for (example, (text, incident, perpetrator)) in examples.iter_mut().zip(texts) {
+        let label = |head: usize, name: &str| SCHEMA.heads[head].classes.iter().position(|c| c.name == name);
+        example.text = text.into();
+        example.language = "en".into();
+        example.labels = vec![label(0, incident), label(1, perpetrator)];
+    }
+    let lexicon = Arc::new(Lexicon::shipped().unwrap());
+    let rules = Rules::shipped(&SCHEMA, &lexicon).unwrap().unwrap();
+    let run = |copies: usize| {
+        let (folder, recipe) = (Folder::new(), recipe(&[&format!("training.counterfactuals={copies}")]));
+        let base = from_nothing(&recipe, tokenizer(), Some(lexicon.clone()));
+        folder.go(&recipe, &examples, |o| (o.base, o.rules) = (base, Some(&rules))).unwrap();
+        folder
+    };
+    let (with, without) = (run(1), run(0));
+    let made = |folder: &Folder| training_folder(&folder.model()).join("counterfactuals.jsonl");
+    assert!(!made(&without).exists());
+    assert_eq!(fs::read(made(&with)).unwrap(), fs::read(made(&run(1))).unwrap());
+    let made = read_examples(&[made(&with)], &SCHEMA).unwrap();
+    let told: Vec<_> = made.iter().map(|e| (e.text.as_str(), e.split, e.article_id.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("Peshmerga attacked the Islamic State near Makhmur.", Some(Split::Train), "train-0"),
+            ("Kataib Hezbollah bombed American jets.", Some(Split::Train), "train-0"),
+        ]
+    );
+    let card = |folder: &Folder| fs::read_to_string(folder.model().join("README.md")).unwrap();
+    assert!(
+        card(&with).contains("besides, 2 sentences made from those of train, with other actors"),
+        "{}",
+        card(&with)
+    );
+    assert!(!card(&without).contains("with other actors"));
+    assert!(differing(&with, &without).iter().any(|file| file.ends_with("model.safetensors")));
 }
 
 #[test]

@@ -93,6 +93,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
     let Group::Article = args.group;
     let schema = args.network.schema()?;
     let (recipe, base) = args.network.recipe_and_base()?;
+    let rules = args.network.rules(&schema, &base)?;
     let examples = read_examples(&args.labels, &schema)?;
     let extra = if args.extra.is_empty() { Vec::new() } else { read_examples(&args.extra, &schema)? };
     let output = Output::create(args.output.as_deref())?;
@@ -108,6 +109,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         schema: &schema,
         examples: &examples,
         extra: &extra,
+        rules: rules.as_ref(),
         folds: args.folds,
         seeds: (1..=args.seeds.max(1)).collect(),
         workers: args.network.workers(),

@@ -10,6 +10,8 @@ use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::model::mode::Precision;
 use crate::schema::Schema;
 use crate::tokens::Tokenizer;
+use crate::train::counterfactual::Rules;
+use crate::train::preflight::check_output;
 use crate::train::run::{self, Base, Options, from_directory, from_nothing};
 use crate::train::soft::read_tags;
 use crate::train::{Event, Recipe};
@@ -64,8 +66,8 @@ pub struct Args {
     #[command(flatten)]
     network: Network,
 
-    /// Model directory to write; it appears when it is whole. Checkpoints, metrics.jsonl, TensorBoard events and the last
-    /// epoch's model lie in DIR.training
+    /// Model directory to write; it appears when it is whole. Checkpoints, metrics.jsonl, TensorBoard events, the
+    /// sentences made with other actors and the last epoch's model lie in DIR.training
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 
@@ -102,6 +104,11 @@ pub struct Network {
     #[arg(long, value_name = "DIR")]
     lexicon: Option<PathBuf>,
 
+    /// Rules by which sentences with other actors are made from the labelled ones, as training.counterfactuals says [default:
+    /// labels/counterfactuals.toml as compiled in, if the schema has the heads and classes that it names]
+    #[arg(long, value_name = "FILE")]
+    counterfactuals: Option<PathBuf>,
+
     /// Recipe in TOML; what it does not name is as in the default recipe [default: models/recipes/default.toml as compiled in]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -133,10 +140,7 @@ impl Network {
     /// As [`Recipe::resolve`], [`from_directory`] and [`Tokenizer::parse`].
     pub fn recipe_and_base(&self) -> Result<(Recipe, Base)> {
         let mut recipe = Recipe::resolve(self.config.as_deref(), &self.settings)?;
-        let lexicon = Some(Arc::new(match &self.lexicon {
-            Some(folder) => Lexicon::new(LexiconFiles::read(folder)?, folder)?,
-            None => Lexicon::shipped()?,
-        }));
+        let lexicon = Some(self.lexicon()?);
         let base = if self.base == "none" {
             let tokenizer = match &self.tokenizer {
                 Some(path) => Tokenizer::read(path)?,
@@ -170,6 +174,25 @@ impl Network {
         Ok((recipe, base))
     }
 
+    /// The rules for sentences with other actors. They find actors by the lexicon, also where the network is not told it.
+    ///
+    /// # Errors
+    /// As [`Rules::read`].
+    pub fn rules(&self, schema: &Schema, base: &Base) -> Result<Option<Rules>> {
+        let lexicon = base.lexicon.clone().map_or_else(|| self.lexicon(), Ok)?;
+        match &self.counterfactuals {
+            Some(path) => Rules::read(path, schema, &lexicon).map(Some),
+            None => Rules::shipped(schema, &lexicon),
+        }
+    }
+
+    fn lexicon(&self) -> Result<Arc<Lexicon>> {
+        Ok(Arc::new(match &self.lexicon {
+            Some(folder) => Lexicon::new(LexiconFiles::read(folder)?, folder)?,
+            None => Lexicon::shipped()?,
+        }))
+    }
+
     /// Number of threads.
     pub fn workers(&self) -> usize {
         self.threads.map_or_else(default_workers, usize::from)
@@ -183,12 +206,13 @@ impl Network {
 pub fn execute(args: Args) -> Result<ExitCode> {
     let schema = args.network.schema()?;
     let (recipe, base) = args.network.recipe_and_base()?;
+    let rules = args.network.rules(&schema, &base)?;
     let examples = labelled(&args.labels, &args.dev, &schema)?;
     let soft = read_tags(&args.distill, &schema)?;
     if !args.quiet && !soft.is_empty() {
         say(&format!("{} sentences with the tags of {} models\n", soft.len(), args.distill.len()));
     }
-    run::check_output(&args.output, args.overwrite)?;
+    check_output(&args.output, args.overwrite)?;
     say_precision(recipe.training.precision);
     stop_on_interrupt()?;
     let options = Options {
@@ -197,6 +221,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         base,
         examples: &examples,
         soft: &soft,
+        rules: rules.as_ref(),
         output: args.output.clone(),
         resume: args.resume,
         workers: args.network.workers(),

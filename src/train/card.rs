@@ -23,6 +23,8 @@ pub struct Card<'a, E: Borrow<Example>> {
     pub train: &'a [E],
     /// Number of sentences without labels whose tags by other models it learned from.
     pub n_soft: usize,
+    /// Number of sentences that were made from those, with other actors.
+    pub n_counterfactuals: usize,
     /// What the epoch was chosen on.
     pub dev: &'a [E],
     /// Its weights.
@@ -79,6 +81,13 @@ impl<E: Borrow<Example>> Card<'_, E> {
                 out,
                 "- besides, {} sentences without labels, with the tags that other models gave them",
                 self.n_soft
+            )?;
+        }
+        if self.n_counterfactuals > 0 {
+            let n = self.n_counterfactuals;
+            writeln!(
+                out,
+                "- besides, {n} sentences made from those of train, with other actors and the labels that then hold"
             )?;
         }
         for (h, head) in self.schema.heads.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Every article is held out once: a model of its own for each fold and seed, scored on what it did not see.
 
+use super::counterfactual::Rules;
 use super::fit::{Event, Run};
 use super::recipe::Recipe;
 use super::run::{Base, prepare, with_adapters};
@@ -30,6 +31,8 @@ pub struct Plan<'a> {
     pub examples: &'a [Example],
     /// Sentences that are never held out: split dev chooses the epoch, split test is left out, the rest is trained on.
     pub extra: &'a [Example],
+    /// How sentences with other actors are made; none for none.
+    pub rules: Option<&'a Rules>,
     /// How many folds.
     pub folds: Folds,
     /// One run each.
@@ -106,6 +109,7 @@ impl Plan<'_> {
                     tokenizer: &base.tokenizer,
                     config: &network,
                     soft: &[],
+                    rules: self.rules,
                     workers: self.workers,
                     checkpoint: None,
                     stop,

@@ -2,6 +2,7 @@
 
 use super::batches::{Hiding, Item, class_weights, epoch_order, mix};
 use super::checkpoint::{Checkpoint, Exact};
+use super::counterfactual::Rules;
 use super::optimizer::is_frozen;
 use super::recipe::{ClassWeights, Recipe};
 use super::soft::SoftExample;
@@ -84,6 +85,8 @@ pub struct Run<'a> {
     pub config: &'a crate::model::Config,
     /// Sentences that other models have tagged, to learn from beside the labelled ones.
     pub soft: &'a [SoftExample],
+    /// How sentences with other actors are made; none for none.
+    pub rules: Option<&'a Rules>,
     /// Threads; changes the time only.
     pub workers: usize,
     /// Where checkpoints go, with the run's fingerprint; none keeps everything in memory.

@@ -4,6 +4,7 @@ pub mod batches;
 pub mod calibrate;
 pub mod card;
 pub mod checkpoint;
+pub mod counterfactual;
 pub mod cross_validate;
 pub mod events;
 pub mod fit;

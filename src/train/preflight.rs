@@ -10,6 +10,7 @@ use crate::model::weights::{LEXICON_EMBEDDINGS, LORA_A};
 use crate::model::{Classifier, Weights};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Checks that no sentence to choose by is among those that other models have tagged.
 ///
@@ -63,6 +64,22 @@ pub fn check_data<E: Borrow<Example>>(run: &Run<'_>, train: &[E], dev: &[E]) -> 
         }
     }
     Ok(())
+}
+
+/// Checks that the output folder can be written and holds no model that would be lost.
+///
+/// # Errors
+/// Something is there already, or the folder above cannot be written.
+pub fn check_output(output: &Path, overwrite: bool) -> Result<()> {
+    if output.exists() && !overwrite {
+        let error = Error::bad(Place::file(output), "something that is there already", "a name that is free");
+        return Err(
+            error.hint("choose another --output, or give --overwrite to replace it when the new model is whole")
+        );
+    }
+    let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    tempfile::tempfile_in(parent).map(drop).map_err(Error::io("write in", parent))
 }
 
 /// Runs one batch forward and backward and checks that every variable takes part, as far as it can: each gets a gradient,

@@ -81,6 +81,8 @@ pub struct TrainingRecipe {
     pub token_dropout: f64,
     pub term_dropout: f64,
     pub typo_rate: f64,
+    #[serde(default)]
+    pub counterfactuals: usize,
     pub label_smoothing: f32,
     pub class_weights: ClassWeights,
     pub patience: usize,

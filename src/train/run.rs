@@ -4,6 +4,7 @@ use super::batches::items;
 use super::calibrate::{mixture, temperature};
 use super::card::Card;
 use super::checkpoint::Checkpoint;
+use super::counterfactual::{Rules, counterfactuals};
 use super::fit::{Event, Run, engine, heads};
 use super::journal::Journal;
 use super::preflight::{check_data, check_gradients, check_tags};
@@ -11,7 +12,7 @@ use super::recipe::Recipe;
 use super::soft::SoftExample;
 use crate::article::Classify;
 use crate::baseline::{Kinds, Tfidf};
-use crate::dataset::{Example, Split};
+use crate::dataset::{Example, Split, write_examples};
 use crate::error::{Error, Place, Result};
 use crate::lexicon::{Lexicon, LexiconFiles};
 use crate::metrics::evaluation::Evaluation;
@@ -54,6 +55,8 @@ pub struct Options<'a> {
     pub examples: &'a [Example],
     /// Sentences that other models have tagged.
     pub soft: &'a [SoftExample],
+    /// How sentences with other actors are made; none for none.
+    pub rules: Option<&'a Rules>,
     /// The model directory to write.
     pub output: PathBuf,
     /// Go on where an earlier run with the same options stopped.
@@ -82,6 +85,8 @@ pub struct Prepared {
     pub last: Weights,
     /// The epoch chosen, from 1.
     pub best_epoch: usize,
+    /// Sentences that were made from those of train, with other actors.
+    pub counterfactuals: Vec<Example>,
 }
 
 /// The base for `--base none`: sizes from the recipe, the tokenizer given.
@@ -185,6 +190,9 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let start = start_weights(base, run.config, run.schema, run.recipe.training.seed)?;
     check_data(run, train, dev)?;
+    let draw = (run.recipe.training.seed, run.workers);
+    let made = run.rules.map_or(Vec::new(), |r| counterfactuals(train, run.recipe.training.counterfactuals, r, draw));
+    let train: &[&Example] = &train.iter().copied().chain(&made).collect::<Vec<_>>();
     check_gradients(run, &start, train)?;
     let fitted = run.fit(start, resumed, train, dev, on_event)?;
     // What is calibrated and scored is what is stored: rounded first.
@@ -204,7 +212,7 @@ pub fn prepare(
         model.ngrams = Some(Tfidf::train(run.schema, kinds, train).as_stored()?);
     }
     calibrate(&mut model, dev)?;
-    Ok(Prepared { model, weights, last: merged(&fitted.last)?, best_epoch: fitted.best_epoch })
+    Ok(Prepared { model, weights, last: merged(&fitted.last)?, best_epoch: fitted.best_epoch, counterfactuals: made })
 }
 
 /// Trains a model and writes its directory; checkpoints, metrics and TensorBoard events lie in `OUTPUT.training` beside it.
@@ -225,6 +233,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         tokenizer: &options.base.tokenizer,
         config: &network,
         soft: options.soft,
+        rules: options.rules,
         workers: options.workers,
         checkpoint: Some((path.clone(), fingerprint.clone())),
         stop,
@@ -270,6 +279,7 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         base: options.base.name.as_deref(),
         train: &train,
         n_soft: options.soft.len(),
+        n_counterfactuals: prepared.counterfactuals.len(),
         dev: &dev,
         weights: &prepared.weights,
         evaluation: evaluation.as_ref(),
@@ -297,6 +307,9 @@ pub fn train(options: &Options<'_>, stop: &AtomicBool, on_event: &mut dyn FnMut(
         texts,
     };
     model_dir::write(&folder.join("last"), &contents)?;
+    if !prepared.counterfactuals.is_empty() {
+        write_examples(&folder.join("counterfactuals.jsonl"), schema, &prepared.counterfactuals)?;
+    }
     contents.weights = &prepared.weights;
     model_dir::write(output, &contents)?;
     std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -309,22 +322,6 @@ pub fn training_folder(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".training");
     PathBuf::from(name)
-}
-
-/// Checks that the output folder can be written and holds no model that would be lost.
-///
-/// # Errors
-/// Something is there already, or the folder above cannot be written.
-pub fn check_output(output: &Path, overwrite: bool) -> Result<()> {
-    if output.exists() && !overwrite {
-        let error = Error::bad(Place::file(output), "something that is there already", "a name that is free");
-        return Err(
-            error.hint("choose another --output, or give --overwrite to replace it when the new model is whole")
-        );
-    }
-    let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-    tempfile::tempfile_in(parent).map(drop).map_err(Error::io("write in", parent))
 }
 
 /// Fits weight of the n-grams and temperature of each head on dev.
@@ -372,6 +369,9 @@ fn fingerprint(options: &Options<'_>, train: &[&Example], dev: &[&Example]) -> S
         for e in examples {
             hash.update(format!("{split}{:?}{:?}{:?}{:?}{:?}", e.language, e.text, e.title, e.previous, e.labels));
         }
+    }
+    if let Some(rules) = options.rules {
+        hash.update(rules.text());
     }
     for e in options.soft {
         hash.update(format!("soft{:?}{:?}{:?}{:?}{:?}", e.language, e.text, e.title, e.previous, e.shares));

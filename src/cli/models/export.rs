@@ -3,7 +3,7 @@
 use crate::cli::{model_lookup, say};
 use crate::error::Result;
 use crate::model_dir::export::to_transformers;
-use crate::train::run::check_output;
+use crate::train::preflight::check_output;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
