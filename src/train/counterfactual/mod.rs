@@ -14,9 +14,9 @@ pub use rules::Rules;
 use rules::{Cast, Mention};
 use std::collections::BTreeMap;
 
-/// The examples with other actors, at most `copies` of each, of those that the rules let have one. In a first copy two actors
-/// change places, in further ones they are replaced by others that the examples of that language name; a sentence with one actor
-/// has one copy of the latter kind. Which actors depends on `seed` and the example's number alone.
+/// The examples with other actors, at most `copies` of each, of those that name two and that the rules let have one. In a first copy
+/// these change places, in further ones they are replaced by others that the examples of that language name. Which actors depends
+/// on `seed` and the example's number alone.
 pub fn counterfactuals(
     examples: &[&Example],
     copies: usize,
@@ -38,7 +38,7 @@ pub fn counterfactuals(
     let of_each = in_parallel(&numbered, workers, |(i, example)| {
         let mut state = mix(&[seed, 4, *i as u64]);
         let exchanged = rules.exchanged(example, &mut state);
-        let recast = (1..copies).filter_map(|copy| rules.recast(example, &names, copy == 1, &mut state));
+        let recast = (1..copies).filter_map(|_| rules.recast(example, &names, &mut state));
         exchanged.into_iter().chain(recast).collect::<Vec<_>>()
     });
     of_each.into_iter().flatten().collect()
@@ -51,37 +51,31 @@ type Names<'e> = BTreeMap<&'e str, Vec<(usize, &'e str)>>;
 const DRAWS: usize = 8;
 
 impl Rules {
-    /// The example with two actors exchanged, if it names its actor once, another one beside, and a rule fits. Which other one is drawn.
+    /// The example with its actor and one of the others exchanged, by which a rule fits.
     fn exchanged(&self, example: &Example, state: &mut u64) -> Option<Example> {
         let (actor, others) = self.parts(example)?;
         let first = splitmix64(state) as usize;
         (0..others.len()).map(|i| &others[(first % others.len() + i) % others.len()]).find_map(|other| {
             let name = |m: &Mention| &example.text[m.span.start..m.span.end];
             let names = [(&actor, name(other)), (other, name(&actor))];
-            let cast = Cast { actor: other.class, other: Some(actor.class), changed_places: true };
+            let cast = Cast { actor: other.class, other: actor.class, changed_places: true };
             self.with_cast(example, &names, cast)
         })
     }
 
-    /// The example with its actor, and one other where there is one, replaced by actors that are drawn from `names`, the actor by one
-    /// of another class.
-    fn recast(&self, example: &Example, names: &Names<'_>, may_be_alone: bool, state: &mut u64) -> Option<Example> {
+    /// The example with its actor and one other replaced by actors that are drawn from `names`, the former by one of another class.
+    fn recast(&self, example: &Example, names: &Names<'_>, state: &mut u64) -> Option<Example> {
         let (actor, others) = self.parts(example)?;
-        if others.is_empty() && !may_be_alone {
-            return None;
-        }
         let mut draw = |n: usize| (splitmix64(state) % n.max(1) as u64) as usize;
-        let other = others.get(draw(others.len()));
+        let other = others.get(draw(others.len()))?;
         let names = names.get(example.language.as_str())?;
         (0..DRAWS).find_map(|_| {
             let ((class, name), (other_class, other_name)) = (names[draw(names.len())], names[draw(names.len())]);
             if class == actor.class || class == other_class {
                 return None;
             }
-            let mut new_names = vec![(&actor, name)];
-            new_names.extend(other.map(|other| (other, other_name)));
-            let cast = Cast { actor: class, other: other.map(|_| other_class), changed_places: false };
-            self.with_cast(example, &new_names, cast)
+            let cast = Cast { actor: class, other: other_class, changed_places: false };
+            self.with_cast(example, &[(&actor, name), (other, other_name)], cast)
         })
     }
 

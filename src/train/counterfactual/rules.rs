@@ -75,8 +75,8 @@ pub(super) struct Mention {
 pub(super) struct Cast {
     /// Class of the one who acts.
     pub actor: usize,
-    /// Class of the other, where there is one.
-    pub other: Option<usize>,
+    /// Class of the other.
+    pub other: usize,
     /// They changed places.
     pub changed_places: bool,
 }
@@ -139,10 +139,10 @@ impl Rules {
 
     /// The first rule that fits a sentence of this cast, in which these terms stand.
     pub(super) fn rule(&self, cast: Cast, terms: &[TermMatch], mentions: &[Mention]) -> Option<&Rule> {
-        let third = || mentions.iter().any(|m| m.class != cast.actor && Some(m.class) != cast.other);
+        let third = || mentions.iter().any(|m| m.class != cast.actor && m.class != cast.other);
         self.rules.iter().find(|rule| {
             rule.actor.contains(&cast.actor)
-                && rule.other.as_ref().is_none_or(|classes| cast.other.is_some_and(|other| classes.contains(&other)))
+                && rule.other.as_ref().is_none_or(|classes| classes.contains(&cast.other))
                 && !(rule.changed_places && !cast.changed_places)
                 && !(rule.alone && third())
                 && !terms.iter().any(|t| rule.without.contains(&t.term_type))
