@@ -3,6 +3,7 @@
 //!
 //! What is an actor of which class, and what an act becomes, stands in `labels/counterfactuals.toml`.
 
+mod names;
 mod rules;
 
 use super::batches::mix;
@@ -10,6 +11,7 @@ use crate::article::Span;
 use crate::dataset::Example;
 use crate::kernels::threads::in_parallel;
 use crate::model::mode::splitmix64;
+use names::Name;
 pub use rules::Rules;
 use rules::{Cast, Mention};
 use std::collections::BTreeMap;
@@ -26,13 +28,14 @@ pub fn counterfactuals(
     if copies == 0 {
         return Vec::new();
     }
-    let named = in_parallel(examples, workers, |example| rules.named(example));
+    let named = in_parallel(examples, workers, |example| {
+        let mentions = rules.named(example).unwrap_or_default();
+        let bare = |m: &Mention| (m.class, rules.name(&example.text, m, &example.language).bare);
+        mentions.iter().map(bare).collect::<Vec<_>>()
+    });
     let mut names = Names::new();
-    for (example, mentions) in examples.iter().zip(&named) {
-        for m in mentions.iter().flatten() {
-            let of_language = names.entry(example.language.as_str()).or_default();
-            of_language.push((m.class, &example.text[m.span.start..m.span.end]));
-        }
+    for (example, mentions) in examples.iter().zip(named) {
+        names.entry(example.language.as_str()).or_default().extend(mentions);
     }
     let numbered: Vec<(usize, &Example)> = examples.iter().copied().enumerate().collect();
     let of_each = in_parallel(&numbered, workers, |(i, example)| {
@@ -45,7 +48,7 @@ pub fn counterfactuals(
 }
 
 /// Names of actors in texts of a language, with their class, each as often as it stands there.
-type Names<'e> = BTreeMap<&'e str, Vec<(usize, &'e str)>>;
+type Names<'e> = BTreeMap<&'e str, Vec<(usize, String)>>;
 
 /// How often other actors are drawn until a rule fits.
 const DRAWS: usize = 8;
@@ -56,10 +59,9 @@ impl Rules {
         let (actor, others) = self.parts(example)?;
         let first = splitmix64(state) as usize;
         (0..others.len()).map(|i| &others[(first % others.len() + i) % others.len()]).find_map(|other| {
-            let name = |m: &Mention| &example.text[m.span.start..m.span.end];
-            let names = [(&actor, name(other)), (other, name(&actor))];
+            let bare = |m: &Mention| self.name(&example.text, m, &example.language).bare;
             let cast = Cast { actor: other.class, other: actor.class, changed_places: true };
-            self.with_cast(example, &names, cast)
+            self.with_cast(example, &[(&actor, &bare(other)), (other, &bare(&actor))], cast)
         })
     }
 
@@ -70,11 +72,11 @@ impl Rules {
         let other = others.get(draw(others.len()))?;
         let names = names.get(example.language.as_str())?;
         (0..DRAWS).find_map(|_| {
-            let ((class, name), (other_class, other_name)) = (names[draw(names.len())], names[draw(names.len())]);
-            if class == actor.class || class == other_class {
+            let ((class, name), (other_class, other_name)) = (&names[draw(names.len())], &names[draw(names.len())]);
+            if *class == actor.class || class == other_class {
                 return None;
             }
-            let cast = Cast { actor: class, other: other_class, changed_places: false };
+            let cast = Cast { actor: *class, other: *other_class, changed_places: false };
             self.with_cast(example, &[(&actor, name), (other, other_name)], cast)
         })
     }
@@ -92,10 +94,21 @@ impl Rules {
         own.is_empty().then_some((actor, others))
     }
 
+    /// The name that a mention in a text is, taken apart.
+    fn name(&self, text: &str, mention: &Mention, language: &str) -> Name {
+        let is_name = |bare: &str| {
+            let terms = self.terms(bare, language);
+            terms.iter().any(|t| t.span.start == 0 && t.span.end == bare.len() && self.class(t) == Some(mention.class))
+        };
+        Name::new(mention.span.of(text), language, is_name)
+    }
+
     /// The example with other names in the place of some mentions, if a rule fits what then stands there. Labels of heads that the
     /// rules do not speak of are left out.
     fn with_cast(&self, example: &Example, names: &[(&Mention, &str)], cast: Cast) -> Option<Example> {
-        let text = replace(&example.text, names.iter().map(|(m, name)| (m.span, *name)).collect());
+        let old: Vec<Name> = names.iter().map(|(m, _)| self.name(&example.text, m, &example.language)).collect();
+        let in_place = names.iter().zip(&old).map(|((m, new), old)| (m.span, old.with(new)));
+        let text = replace(&example.text, in_place.collect());
         // What was meant is what can be read: names may run together with their neighbours.
         let terms = self.terms(&text, &example.language);
         let mentions = self.mentions(&terms)?;
@@ -106,10 +119,9 @@ impl Rules {
         let in_context = |context: &String| {
             let mentions = self.mentions(&self.terms(context, &example.language)).unwrap_or_default();
             let new_name = |m: &Mention| {
-                let is_same = |(old, _): &&(&Mention, &str)| {
-                    example.text[old.span.start..old.span.end] == context[m.span.start..m.span.end]
-                };
-                names.iter().find(is_same).map(|(_, name)| (m.span, *name))
+                let name = self.name(context, m, &example.language);
+                let i = old.iter().position(|old| old.bare == name.bare)?;
+                Some((m.span, name.with(names[i].1)))
             };
             replace(context, mentions.iter().filter_map(new_name).collect())
         };
@@ -122,12 +134,12 @@ impl Rules {
 }
 
 /// The text with other names at some places, by start; a capital at the start stays one.
-fn replace(text: &str, mut names: Vec<(Span, &str)>) -> String {
+fn replace(text: &str, mut names: Vec<(Span, String)>) -> String {
     names.sort_by_key(|(span, _)| span.start);
     let (mut out, mut at) = (String::with_capacity(text.len() + 32), 0);
     for (span, name) in names {
         out.push_str(&text[at..span.start]);
-        out.push_str(name);
+        out.push_str(&name);
         at = span.end;
     }
     out.push_str(&text[at..]);

@@ -112,6 +112,11 @@ impl Rules {
         self.lexicon.find(text, language)
     }
 
+    /// The class whose actor a term names.
+    pub(super) fn class(&self, term: &TermMatch) -> Option<usize> {
+        self.class_of[term.term_type]
+    }
+
     /// Whether a sentence with these labels may have a counterfactual.
     pub(super) fn allow(&self, labels: &[Option<usize>]) -> bool {
         let fits = |(head, classes): &(usize, Vec<usize>)| labels[*head].is_some_and(|l| classes.contains(&l));
@@ -121,7 +126,7 @@ impl Rules {
     /// The names of actors; none if two of different classes overlap, so that it is open who is meant.
     pub(super) fn mentions(&self, terms: &[TermMatch]) -> Option<Vec<Mention>> {
         let mut found: Vec<Mention> =
-            terms.iter().filter_map(|t| Some(Mention { span: t.span, class: self.class_of[t.term_type]? })).collect();
+            terms.iter().filter_map(|t| Some(Mention { span: t.span, class: self.class(t)? })).collect();
         found.sort_by_key(|m| (m.span.start, std::cmp::Reverse(m.span.end)));
         let mut outermost: Vec<Mention> = Vec::new();
         for m in found {
