@@ -148,7 +148,7 @@ impl Rules {
         self.rules.iter().find(|rule| {
             rule.actor.contains(&cast.actor)
                 && rule.other.as_ref().is_none_or(|classes| classes.contains(&cast.other))
-                && !(rule.changed_places && !cast.changed_places)
+                && (cast.changed_places || !rule.changed_places)
                 && !(rule.alone && third())
                 && !terms.iter().any(|t| rule.without.contains(&t.term_type))
         })
