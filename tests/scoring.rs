@@ -25,8 +25,8 @@ fn schema() -> Result<Schema> {
     Schema::read(Path::new("labels/schema.toml"))
 }
 
-/// Six training and three test articles; the last test sentence is labelled for one head only.
-fn examples(_: &[PathBuf], _: &Schema) -> Result<Vec<Example>> {
+/// Six training and three test articles; the last test sentence is labelled for one head only. Of pairs.jsonl the articles have two.
+fn examples(paths: &[PathBuf], _: &Schema) -> Result<Vec<Example>> {
     let sentences = [
         ("هاجم مسلحون من داعش نقطة للجيش", Some(0), Some(0)),
         ("أعلن رئيس الوزراء موعد انسحاب القوات", Some(2), Some(6)),
@@ -34,7 +34,8 @@ fn examples(_: &[PathBuf], _: &Schema) -> Result<Vec<Example>> {
     ];
     let mut examples = Vec::new();
     for article in 0..9 {
-        for (line, (text, incident, perpetrator)) in sentences.iter().enumerate() {
+        let n = if paths == [PathBuf::from("pairs.jsonl")] { 2 } else { 3 };
+        for (line, (text, incident, perpetrator)) in sentences[..n].iter().enumerate() {
             examples.push(Example {
                 id: None,
                 article_id: format!("a{article}"),
@@ -96,6 +97,20 @@ fn the_json_report_has_the_promised_shape() {
     assert_eq!(report["by"]["language"]["fa"]["articles"], 1);
     assert_eq!(report["by"]["language"]["fa"]["heads"]["incident"]["macro_f1_ci"], Value::Null);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written is left beside the report");
+}
+
+#[test]
+fn of_pairs_it_is_told_how_many_are_wholly_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = |labels: &str| {
+        let path = folder.path().join(labels);
+        run(&format!("evaluate --model majority --labels {labels} --split test -o {}", path.display())).unwrap();
+        fs::read_to_string(&path).unwrap()
+    };
+    let pairs = report("pairs.jsonl");
+    let told = pairs.lines().find(|line| line.starts_with("whole articles right")).unwrap();
+    assert!(told.contains("0.000"), "{told}"); // of two labels the most frequent one is wrong once in each
+    assert!(!report("a.jsonl").contains("whole articles right"));
 }
 
 #[test]
