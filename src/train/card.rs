@@ -23,7 +23,7 @@ pub struct Card<'a, E: Borrow<Example>> {
     pub train: &'a [E],
     /// Number of sentences without labels whose tags by other models it learned from.
     pub n_soft: usize,
-    /// Number of sentences that were made from those, with other actors.
+    /// Number of sentences that were made from those of `train`, with other actors.
     pub n_counterfactuals: usize,
     /// What the epoch was chosen on.
     pub dev: &'a [E],
