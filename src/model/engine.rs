@@ -12,6 +12,7 @@ use super::weights::{DISTANCES, LEXICON_EMBEDDINGS, POSITIONS};
 use crate::error::{Error, Place, Result};
 use crate::kernels::attention::Heads;
 use crate::kernels::disentangled::{self, Distances};
+use crate::kernels::int8::attention::{Scratch as RoundedScratch, attention as rounded_attention};
 use crate::kernels::int8::rows::QuantizedRows;
 use crate::kernels::panels::attention::{Scratch as AttentionScratch, attention};
 use crate::kernels::rotary::Rotary;
@@ -107,6 +108,7 @@ struct Scratch {
     middle: Vec<f32>, // (T, D), then (T, F)
     rounded: QuantizedRows,
     attention: AttentionScratch,
+    rounded_attention: RoundedScratch,
 }
 
 impl Engine {
@@ -237,7 +239,8 @@ impl Engine {
     /// Fills `scratch.normed` with the hidden states.
     fn encode(&self, batch: &Packed, scratch: &mut Scratch) -> Result<()> {
         self.embed(batch, scratch)?;
-        let Scratch { x, normed, wide, middle, rounded, attention: buffers } = scratch;
+        let Scratch { x, normed, wide, middle, rounded, attention: buffers, rounded_attention: rounded_buffers } =
+            scratch;
         let (t, d) = (batch.n_tokens(), self.embedding_norm.weight.len());
         for layer in &self.layers {
             let rotary = if layer.heads.window.is_none() { &self.global_rotary } else { &self.local_rotary };
@@ -246,6 +249,9 @@ impl Engine {
             layer.wqkv.apply(input, wide, false, rounded);
             middle.resize(t * d, 0.0);
             match &self.distances {
+                None if self.format == NumberFormat::Int8 => {
+                    rounded_attention(wide, &batch.starts, layer.heads, rotary, rounded_buffers, middle);
+                }
                 None => attention(wide, &batch.starts, layer.heads, rotary, buffers, middle),
                 Some(distances) => {
                     disentangled::attention(wide, &layer.relative, &batch.starts, layer.heads, distances, middle);

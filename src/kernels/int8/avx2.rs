@@ -42,7 +42,7 @@ unsafe fn multiply(sums: &mut [i32; COLUMNS], row: &[[i8; 4]], steps: &[Step]) {
         // SAFETY: eight numbers.
         unsafe { _mm256_storeu_si256(halves.as_mut_ptr().cast(), register) };
         for (sum, halves) in sums.iter_mut().zip(halves.chunks_exact(2)) {
-            *sum = halves[0] + halves[1];
+            *sum = halves[0].wrapping_add(halves[1]); // whole again once the offset is taken off
         }
     }
 }

@@ -41,31 +41,42 @@ pub fn tile(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
 /// processor has the instructions.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn multiply<const R: usize>(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
-    let mut sums = [[_mm512_setzero_si512(); 2]; R];
     let x: *const i32 = rows.words.as_ptr().cast();
-    for (k, step) in panel.steps.iter().enumerate() {
+    let add = |sums: [__m512i; 2], r: usize, k: usize| {
         // SAFETY: a step is two registers; row r < R has a word at step k, at any address.
         unsafe {
-            let step: *const [u8; DEPTH] = step.0.as_ptr();
+            let step: *const [u8; DEPTH] = panel.steps.as_ptr().add(k).cast();
             let (low, high) = (_mm512_load_si512(step.cast()), _mm512_load_si512(step.add(LANES).cast()));
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let x = _mm512_set1_epi32(x.add(r * rows.stride + k).read_unaligned());
-                sums[0] = _mm512_dpbusd_epi32(sums[0], low, x);
-                sums[1] = _mm512_dpbusd_epi32(sums[1], high, x);
-            }
+            let x = _mm512_set1_epi32(x.add(r * rows.stride + k).read_unaligned());
+            [_mm512_dpbusd_epi32(sums[0], low, x), _mm512_dpbusd_epi32(sums[1], high, x)]
+        }
+    };
+    let none = [_mm512_setzero_si512(); 2];
+    // The first step apart: sums that were set to zero before the loop would be so in memory, at every call.
+    let n_steps = panel.steps.len();
+    let mut sums: [_; R] = std::array::from_fn(|r| if n_steps > 0 { add(none, r, 0) } else { none });
+    for k in 1..n_steps {
+        for (r, sums) in sums.iter_mut().enumerate() {
+            *sums = add(*sums, r, k);
         }
     }
     let masks = [first(target.columns), first(target.columns.saturating_sub(LANES))];
-    for (r, sums) in sums.iter().enumerate() {
-        let (offset, scale) = (_mm512_set1_epi32(rows.offsets[r]), _mm512_set1_ps(rows.scales[r]));
-        for (j, (sum, mask)) in sums.iter().zip(masks).enumerate() {
+    let scales = rows.scales.first_chunk::<R>().expect("a scale a row");
+    let offsets = rows.offsets.first_chunk::<R>().expect("an offset a row");
+    // SAFETY: there are 32 scales.
+    let columns = unsafe { [0, LANES].map(|j| _mm512_loadu_ps(panel.scales.as_ptr().add(j))) };
+    let mut products = [[_mm512_setzero_ps(); 2]; R];
+    for r in 0..R {
+        for j in 0..2 {
+            let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[r][j], _mm512_set1_epi32(offsets[r])));
+            products[r][j] = _mm512_mul_ps(_mm512_mul_ps(sum, columns[j]), _mm512_set1_ps(scales[r]));
+        }
+    }
+    for (r, products) in products.into_iter().enumerate() {
+        for (j, (mut product, mask)) in products.into_iter().zip(masks).enumerate() {
+            let to = target.out.as_mut_ptr().wrapping_add(r * target.stride + j * LANES);
             // SAFETY: the masks leave the first `columns` values of row r, which lie in the output; other lanes are not touched.
-            // There are 32 scales.
             unsafe {
-                let columns = _mm512_loadu_ps(panel.scales.as_ptr().add(j * LANES));
-                let to = target.out.as_mut_ptr().wrapping_add(r * target.stride + j * LANES);
-                let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(*sum, offset));
-                let mut product = _mm512_mul_ps(_mm512_mul_ps(sum, columns), scale);
                 if target.accumulate {
                     product = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), product);
                 }

@@ -5,6 +5,7 @@
 //! [`panels`](super::panels), four steps of the sum in each 32-bit word. Modules multiply a block of rows with a panel, with the same
 //! function `tile`: [`portable`] is the definition, and as whole numbers add up exactly, all give the same bits.
 
+pub mod attention;
 pub mod portable;
 pub mod rows;
 
@@ -147,7 +148,7 @@ fn check(target: &Target<'_>, rows: &Rows<'_>, panel: &Panel<'_>) {
 }
 
 /// A weight in panels.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Weight {
     n: usize,
     k: usize,

@@ -1,7 +1,11 @@
 //! Rows of values as whole numbers, each with the scale that makes its largest 127.
 
 use super::{DEPTH, OFFSET, ROWS, Rows};
-use crate::kernels::simd::dispatch;
+use crate::kernels::math::exp;
+use crate::kernels::simd::{self, dispatch};
+
+/// Adding it, 1.5 * 2^23, leaves the nearest whole number in the low bits of the sum.
+pub(super) const ROUND: f32 = 12_582_912.0;
 
 /// Rows (M, K), laid out in words of four; the memory is used again from one filling to the next.
 #[derive(Debug, Clone, Default)]
@@ -16,11 +20,7 @@ impl QuantizedRows {
     /// Rounds the rows of `x` (M, K).
     pub fn fill(&mut self, x: &[f32], m: usize, k: usize) {
         assert_eq!(x.len(), m * k, "rows of other sizes");
-        let depth = k.div_ceil(DEPTH);
-        self.k = k;
-        self.words.resize(m * depth, [0; DEPTH]);
-        self.scales.resize(m, 0.0);
-        self.offsets.resize(m, 0);
+        let depth = self.reshape(m, k);
         let (words, scales, offsets) = (&mut self.words, &mut self.scales, &mut self.offsets);
         dispatch(
             #[inline(always)]
@@ -34,6 +34,48 @@ impl QuantizedRows {
                 }
             },
         );
+    }
+
+    /// Rounds the softmax of rows of scores (n, n), in which a token sees those at most `window` away. What is left of a row adds up
+    /// to one. The scores are spent.
+    pub fn fill_softmax(&mut self, scores: &mut [f32], n: usize, window: usize) {
+        assert_eq!(scores.len(), n * n, "scores of other sizes");
+        let depth = self.reshape(n, n);
+        let (words, scales, offsets) = (&mut self.words, &mut self.scales, &mut self.offsets);
+        dispatch(
+            #[inline(always)]
+            || {
+                for (i, scores) in scores.chunks_exact_mut(n.max(1)).enumerate() {
+                    let row = words[i * depth..][..depth].as_flattened_mut();
+                    let (low, high) = (i.saturating_sub(window), (i + window + 1).min(n));
+                    row[..low].fill(0);
+                    row[high..].fill(0);
+                    let (seen, rounded) = (&mut scores[low..high], &mut row[low..high]);
+                    let max = simd::max(seen);
+                    // The largest is e^0, which becomes 127.
+                    seen.iter_mut().for_each(|x| *x = exp(*x - max) * 127.0 + ROUND);
+                    rounded.iter_mut().zip(seen).for_each(|(out, x)| *out = x.to_bits() as i8);
+                    let sum = sum(row);
+                    (scales[i], offsets[i]) = (1.0 / sum as f32, OFFSET * sum);
+                }
+            },
+        );
+    }
+
+    /// Takes other sizes; what stands in the rows is left to be written. Words of a row.
+    fn reshape(&mut self, m: usize, k: usize) -> usize {
+        let depth = k.div_ceil(DEPTH);
+        self.k = k;
+        self.words.resize(m * depth, [0; DEPTH]);
+        self.scales.resize(m, 0.0);
+        self.offsets.resize(m, 0);
+        depth
+    }
+
+    /// Words of a row, and its scale.
+    pub(super) fn row(&self, i: usize) -> (&[[i8; DEPTH]], f32) {
+        let depth = self.k.div_ceil(DEPTH);
+        (&self.words[i * depth..][..depth], self.scales[i])
     }
 
     /// M and K.
@@ -71,8 +113,6 @@ fn round_row(x: &[f32], out: &mut [i8]) -> f32 {
         return 0.0;
     }
     let inverse = 127.0 / largest;
-    // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
     for (out, x) in out.iter_mut().zip(x) {
         *out = (x * inverse + ROUND).to_bits() as i8;
     }
