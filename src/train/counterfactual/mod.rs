@@ -5,6 +5,7 @@
 
 mod names;
 mod rules;
+mod turkish;
 
 use super::batches::mix;
 use crate::article::Span;
@@ -83,7 +84,16 @@ impl Rules {
 
     /// The names of actors in an example that can have a counterfactual.
     fn named(&self, example: &Example) -> Option<Vec<Mention>> {
-        self.allow(&example.labels).then(|| self.mentions(&self.terms(&example.text, &example.language)))?
+        self.allow(&example.labels).then(|| self.actors(&example.text, &example.language))?
+    }
+
+    /// The names of actors in a text, each with its case ending; none if it is open who is meant.
+    fn actors(&self, text: &str, language: &str) -> Option<Vec<Mention>> {
+        let mut mentions = self.mentions(&self.terms(text, language))?;
+        if language == "tr" {
+            mentions.iter_mut().for_each(|m| m.span.end += turkish::after_apostrophe(&text[m.span.end..]));
+        }
+        Some(mentions)
     }
 
     /// The one mention of the labelled actor, and the mentions of actors of other classes.
@@ -117,7 +127,7 @@ impl Rules {
         }
         let rule = self.rule(cast, &terms, &mentions)?;
         let in_context = |context: &String| {
-            let mentions = self.mentions(&self.terms(context, &example.language)).unwrap_or_default();
+            let mentions = self.actors(context, &example.language).unwrap_or_default();
             let new_name = |m: &Mention| {
                 let name = self.name(context, m, &example.language);
                 let i = old.iter().position(|old| old.bare == name.bare)?;

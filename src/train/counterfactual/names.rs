@@ -1,6 +1,7 @@
 //! A name as it stands in a text → what grammar puts before it, the name, and what grammar puts behind it. Proclitics and case
 //! endings stay where they are when names change places, for they say who acts on whom.
 
+use super::turkish;
 use crate::letters::endings::is_ending;
 use crate::letters::folded_words;
 
@@ -13,6 +14,8 @@ pub(super) struct Name {
     pub bare: String,
     /// An ending of Turkish, Kurmanji, Persian or Sorani.
     after: String,
+    /// The ending is spelled as the name before it wants.
+    is_turkish: bool,
 }
 
 /// Letters of the longest ending.
@@ -26,6 +29,14 @@ impl Name {
             .rev()
             .find(|(before, bare)| before.is_empty() || is_name(bare))
             .unwrap_or((String::new(), text.to_string()));
+        if language == "tr" {
+            let (name, after) = bare.split_at(bare.rfind(['\'', '’']).unwrap_or(bare.len()));
+            let (bare, after) = match turkish::after_apostrophe(after) {
+                n if n > 0 && n == after.len() => (name, after),
+                _ => bare.split_at(turkish::cuts(&bare).find(|at| is_name(&bare[..*at])).unwrap_or(bare.len())),
+            };
+            return Name { before, bare: bare.into(), after: after.into(), is_turkish: true };
+        }
         let letters: Vec<usize> = bare.char_indices().map(|(at, _)| at).collect();
         let cuts = (1..=LONGEST.min(letters.len().saturating_sub(1))).rev().map(|n| letters[letters.len() - n]);
         let cut = cuts.into_iter().find(|at| {
@@ -33,11 +44,14 @@ impl Name {
             ending.chars().all(char::is_alphabetic) && is_ending(&folded_words(ending), language) && is_name(stem)
         });
         let (bare, after) = bare.split_at(cut.unwrap_or(bare.len()));
-        Name { before, bare: bare.into(), after: after.into() }
+        Name { before, bare: bare.into(), after: after.into(), is_turkish: false }
     }
 
     /// Another name in this one's place.
     pub fn with(&self, bare: &str) -> String {
+        if self.is_turkish {
+            return turkish::inflect(bare, &self.after);
+        }
         // ل and the article are written together.
         match (self.before.strip_suffix('ل'), bare.strip_prefix("ال")) {
             (Some(_), Some(rest)) => format!("{}ل{rest}{}", self.before, self.after),
@@ -80,7 +94,8 @@ mod tests {
             ("ar", "وبالجيش", ["الجيش", ""], "داعش", "وبداعش"),
             ("ar", "بدر", ["بدر", ""], "داعش", "داعش"),
             ("ar", "كتائب حزب الله", ["كتائب حزب الله", ""], "داعش", "داعش"),
-            ("tr", "milislere", ["milis", "milislere"], "asker", "askerlere"),
+            ("tr", "milislere", ["milisler", "milislere"], "Irak ordusu", "Irak ordusuna"),
+            ("tr", "IŞİD’in", ["IŞİD", ""], "Peşmerge", "Peşmerge'nin"),
             ("tr", "Peşmerge", ["Peşmerge", ""], "IŞİD", "IŞİD"),
             ("fr", "miliciens", ["milicien", "miliciens"], "soldats", "soldats"),
         ] {
