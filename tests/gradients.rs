@@ -9,7 +9,7 @@ use rasid::kernels::rotary::Rotary;
 use rasid::model::embedding::embedding;
 use rasid::model::mode::{Dropout, Precision, splitmix64};
 use rasid::model::weights::{encoder_table, head_table};
-use rasid::model::{Classifier, Config, Mode, Pooling, Weights, Workspace, ops};
+use rasid::model::{Classifier, Config, Mode, Pooling, Weights, Workspace, ops, plain};
 use rasid::tokens::Packed;
 use std::path::Path;
 use std::sync::Arc;
@@ -191,6 +191,23 @@ fn gradients_of_fused_layers_are_the_plain_ones_and_in_bf16_point_where_they_do(
         let [dot, of_exact, of_rounded] = sums;
         assert!(dot / (of_exact * of_rounded).sqrt() > 1.0 - allowed[1], "{dot} of {of_exact} and {of_rounded}");
         assert!((of_rounded / of_exact - 1.0).abs() < allowed[2], "{of_rounded} and {of_exact}");
+    }
+}
+
+#[test]
+fn without_kernels_the_loss_and_all_gradients_are_the_same() {
+    for (config, rate) in settings() {
+        let weights = weights(&config);
+        let of = |loss: Tensor| (loss.to_scalar::<f64>().unwrap(), loss.backward().unwrap());
+        let (ours, of_ours) = of(loss(&config, &weights, rate));
+        let (plain, of_plain) = of(plain::everywhere(|| loss(&config, &weights, rate)));
+        assert!((ours - plain).abs() < 1e-5 * ours.abs().max(1.0), "{ours} {plain}");
+        for (name, weight) in &weights.0 {
+            let (a, b) = (numbers(of_ours.get(weight).unwrap()), numbers(of_plain.get(weight).unwrap()));
+            let largest = a.iter().map(|x| x.abs()).fold(1e-3, f32::max);
+            let distance = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(distance < 1e-4 * largest, "{name}: {distance} of {largest}");
+        }
     }
 }
 

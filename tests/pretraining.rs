@@ -1,7 +1,8 @@
 //! Pre-training on a handful of lines: it learns, it can be stopped and continued to the byte, and fine-tuning starts from it.
 
+use candle_core::Device;
 use rasid::error::Error;
-use rasid::model::Weights;
+use rasid::model::{Weights, plain};
 use rasid::model_dir::BaseFiles;
 use rasid::pretrain::PretrainRecipe;
 use rasid::pretrain::corpus::{Corpus, load};
@@ -55,8 +56,8 @@ fn corpus(folder: &Path, tokenizer: &Tokenizer, recipe: &PretrainRecipe) -> Corp
 }
 
 /// Trains into `output`, stopped after `stop_after` steps if that is less than the recipe's; returns loss by step.
-fn run(output: &Path, (steps, precision): (u64, &str), resume: bool, stop_after: u64, workers: usize) -> Vec<f64> {
-    let (tokenizer, recipe) = (tokenizer(), recipe(steps, precision));
+fn run(output: &Path, recipe: PretrainRecipe, resume: bool, stop_after: u64, workers: usize) -> Vec<f64> {
+    let tokenizer = tokenizer();
     let corpus = corpus(output.parent().unwrap(), &tokenizer, &recipe);
     let sources = ["a".to_string()];
     let output = output.to_path_buf();
@@ -70,6 +71,7 @@ fn run(output: &Path, (steps, precision): (u64, &str), resume: bool, stop_after:
         output,
         resume,
         workers,
+        device: Device::Cpu,
     };
     let (stop, mut losses) = (AtomicBool::new(false), Vec::new());
     let result = pretrain(&options, &stop, &mut |event| {
@@ -79,7 +81,7 @@ fn run(output: &Path, (steps, precision): (u64, &str), resume: bool, stop_after:
         }
     });
     match result {
-        Err(Error::Interrupted) => assert!(stop_after <= steps),
+        Err(Error::Interrupted) => assert!(stop_after <= recipe.training.steps),
         other => other.unwrap(),
     }
     losses
@@ -89,11 +91,11 @@ fn run(output: &Path, (steps, precision): (u64, &str), resume: bool, stop_after:
 fn learns_and_goes_on_to_the_same_bytes(precision: &str) -> Vec<f64> {
     let dir = tempfile::tempdir().unwrap();
     let (whole, halved) = (dir.path().join("a/base"), dir.path().join("b/base"));
-    let losses = run(&whole, (20, precision), false, u64::MAX, 2);
+    let losses = run(&whole, recipe(20, precision), false, u64::MAX, 2);
     assert_eq!(losses.len(), 20);
     assert!(losses[19] < losses[0] - 2.0, "{losses:?}");
-    assert_eq!(run(&halved, (20, precision), false, 7, 1).len(), 7);
-    let rest = run(&halved, (20, precision), true, u64::MAX, 1);
+    assert_eq!(run(&halved, recipe(20, precision), false, 7, 1).len(), 7);
+    let rest = run(&halved, recipe(20, precision), true, u64::MAX, 1);
     assert_eq!(rest, losses[7..]);
     let weights = |base: &Path| std::fs::read(base.join("model.safetensors")).unwrap();
     assert!(weights(&whole) == weights(&halved), "other bytes");
@@ -130,9 +132,22 @@ fn it_learns_and_a_stopped_run_goes_on_to_the_same_bytes_on_any_number_of_thread
 }
 
 #[test]
+fn on_a_device_without_kernels_it_learns_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = recipe(20, "f32");
+    recipe.training.shards = 1; // such a device gets a batch as a whole
+    let here = run(&dir.path().join("a/base"), recipe.clone(), false, u64::MAX, 1);
+    let there = plain::everywhere(|| run(&dir.path().join("b/base"), recipe, false, u64::MAX, 1));
+    assert!(here != there, "the kernels were taken");
+    for (here, there) in here.iter().zip(&there) {
+        assert!((here / there - 1.0).abs() < 1e-3, "{here} and {there}");
+    }
+}
+
+#[test]
 fn so_it_does_in_bf16_with_nearly_the_same_losses() {
     let dir = tempfile::tempdir().unwrap();
-    let exact = run(&dir.path().join("base"), (20, "f32"), false, u64::MAX, 2);
+    let exact = run(&dir.path().join("base"), recipe(20, "f32"), false, u64::MAX, 2);
     for (rounded, exact) in learns_and_goes_on_to_the_same_bytes("bf16").into_iter().zip(exact) {
         assert!((rounded / exact - 1.0).abs() < 0.01, "{rounded} in bf16, {exact} in f32");
     }

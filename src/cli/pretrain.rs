@@ -5,6 +5,7 @@ use super::train::{STOP, say_precision, stop_on_interrupt};
 use crate::error::{Error, Place, Result};
 use crate::kernels::threads::default_workers;
 use crate::model::Weights;
+use crate::model::replica::device;
 use crate::model_dir;
 use crate::pretrain::PretrainRecipe;
 use crate::pretrain::corpus::load;
@@ -73,6 +74,10 @@ pub struct Args {
     /// Number of threads; it changes the time only, never the result [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<std::num::NonZeroUsize>,
+
+    /// Where the network computes: cpu, cuda or cuda:NUMBER, the latter in a build with --features cuda
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
 }
 
 /// Steps between two lines of progress, and seconds after which one comes anyway.
@@ -84,6 +89,7 @@ const SECONDS_A_LINE: u64 = 30;
 /// # Errors
 /// As [`pretrain`], and files that cannot be read.
 pub fn execute(args: Args) -> Result<ExitCode> {
+    let device = device(&args.device)?;
     let mut recipe = PretrainRecipe::resolve(args.config.as_deref(), &args.settings)?;
     let (tokenizer, start, start_name) = match &args.base {
         Some(folder) => {
@@ -108,7 +114,9 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         say(&format!("{language}: {} lines, {} tokens\n", lines.len(), lines.n_tokens()));
     }
     corpus.parallel.notes.iter().for_each(|note| say(&format!("{note}\n")));
-    say_precision(recipe.training.precision);
+    if device.is_cpu() {
+        say_precision(recipe.training.precision);
+    }
     stop_on_interrupt()?;
     let names: Vec<String> = sources.iter().map(|s| format!("{}/{}", s.language, s.name)).collect();
     let options = PretrainOptions {
@@ -121,6 +129,7 @@ pub fn execute(args: Args) -> Result<ExitCode> {
         output: args.output.clone(),
         resume: args.resume,
         workers: args.threads.map_or_else(default_workers, usize::from),
+        device,
     };
     let (started, mut said, mut first, mut mean) = (Instant::now(), Instant::now(), None, 0.0);
     let trained = pretrain(&options, &STOP, &mut |event| match event {

@@ -39,41 +39,48 @@ impl CrossEntropy {
     /// Without a single target the loss is 0.
     pub fn loss_and_gradient(&self, logits: &[f32], targets: &[Target]) -> (f32, Vec<f32>) {
         let l = self.class_weights.len();
+        let (terms, total_weight) = self.terms(targets);
         let mut gradient = vec![0.0; logits.len()];
-        let weight = |target: &Target| match target {
-            Target::None => 0.0,
-            Target::Class(y) => self.class_weights[*y],
-            Target::Shares(_) => 1.0,
-        };
-        let total_weight: f32 = targets.iter().map(weight).sum();
         if total_weight == 0.0 {
             return (0.0, gradient);
         }
-        let mut loss = 0.0f64;
-        let mut p = vec![0.0; l];
-        for ((logits, gradient), target) in logits.chunks_exact(l).zip(gradient.chunks_exact_mut(l)).zip(targets) {
+        let (mut loss, mut p) = (0.0f64, vec![0.0; l]);
+        let rows = logits.chunks_exact(l).zip(gradient.chunks_exact_mut(l)).zip(terms.chunks_exact(l)).zip(targets);
+        for (((logits, gradient), terms), target) in rows {
             if *target == Target::None {
                 continue;
             }
             p.copy_from_slice(logits);
             let log_sum = log_sum_exp(logits);
             softmax_in_place(&mut p);
-            // weight of class c's own -log p term; the gradient of all of them is (Σ t) p - t
-            let term = |c: usize| match target {
-                Target::None => 0.0,
-                Target::Class(y) => {
-                    let smooth = self.label_smoothing / l as f32 * self.class_weights[c];
-                    if c == *y { smooth + (1.0 - self.label_smoothing) * self.class_weights[*y] } else { smooth }
-                }
-                Target::Shares(shares) => shares[c],
-            };
-            let sum: f32 = (0..l).map(term).sum();
+            // the gradient of all terms is (Σ t) p - t
+            let sum: f32 = terms.iter().sum();
             for c in 0..l {
-                loss += f64::from(term(c) * (log_sum - logits[c]));
-                gradient[c] = (sum * p[c] - term(c)) / total_weight;
+                loss += f64::from(terms[c] * (log_sum - logits[c]));
+                gradient[c] = (sum * p[c] - terms[c]) / total_weight;
             }
         }
         (loss as f32 / total_weight, gradient)
+    }
+
+    /// What `-log p` of each class is multiplied by, (N, L), all zeros in a row without a target; and what the sum is divided by.
+    pub fn terms(&self, targets: &[Target]) -> (Vec<f32>, f32) {
+        let l = self.class_weights.len();
+        let weight = |target: &Target| match target {
+            Target::None => 0.0,
+            Target::Class(y) => self.class_weights[*y],
+            Target::Shares(_) => 1.0,
+        };
+        let term = |target: &Target, c: usize| match target {
+            Target::None => 0.0,
+            Target::Class(y) => {
+                let smooth = self.label_smoothing / l as f32 * self.class_weights[c];
+                if c == *y { smooth + (1.0 - self.label_smoothing) * self.class_weights[*y] } else { smooth }
+            }
+            Target::Shares(shares) => shares[c],
+        };
+        let terms = targets.iter().flat_map(|target| (0..l).map(move |c| term(target, c))).collect();
+        (terms, targets.iter().map(weight).sum())
     }
 }
 

@@ -30,6 +30,11 @@ impl Rotary {
         self.cos.len() / self.half.max(1)
     }
 
+    /// Cosines and sines of the first `n` positions, (n, head_dim / 2) each.
+    pub fn tables(&self, n: usize) -> (&[f32], &[f32]) {
+        (&self.cos[..n * self.half], &self.sin[..n * self.half])
+    }
+
     /// Turns the channels of one head at `position` by the angle (`direction` 1) or back (`direction` -1), from `x` to `out`.
     #[inline(always)]
     pub fn turn(&self, position: usize, direction: f32, x: &[f32], out: &mut [f32]) {

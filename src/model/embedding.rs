@@ -1,12 +1,16 @@
 //! Rows of a table by their numbers, as a candle operation with a backward pass.
 
 use super::ops::{tensor, values, with_values};
+use super::plain;
 use super::workspace::Workspace;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use std::sync::Arc;
 
 /// Rows of a table: weight (V, D), ids T of them; gives (T, D). With a workspace the gradient goes there.
 pub fn embedding(weight: &Tensor, ids: Arc<Vec<u32>>, workspace: Option<Arc<Workspace>>) -> Result<Tensor> {
+    if plain::is_meant(weight) {
+        return plain::embedding(weight, &ids);
+    }
     weight.contiguous()?.apply_op1(Embedding { ids, workspace })
 }
 

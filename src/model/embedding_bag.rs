@@ -1,11 +1,15 @@
 //! Sums of rows of a small table, chosen by bits: the embeddings of the lexicon's types, with a backward pass.
 
+use super::plain;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Storage, Tensor, bail};
 use std::sync::Arc;
 
 /// For each of T tokens the sum of the rows of `weight` (N, D), N at most 64, whose bits are set; gives (T, D).
 /// Bits beyond the table's rows count for nothing.
 pub fn embedding_bag(weight: &Tensor, bits: Arc<Vec<u64>>) -> Result<Tensor> {
+    if plain::is_meant(weight) {
+        return plain::embedding_bag(weight, &bits);
+    }
     weight.contiguous()?.apply_op1(EmbeddingBag { bits })
 }
 

@@ -1,9 +1,11 @@
 //! The fused kernels as candle operations with a backward pass, for f32 on the CPU.
 //!
 //! candle's own norm, softmax and rotary operations are forward only: a network built on them trains its last layer and
-//! looks fine. Each operation here is checked against plain autograd and against finite differences.
+//! looks fine. Each operation here is checked against plain autograd and against finite differences. On another device each is
+//! what [`plain`](super::plain) says.
 
 use super::mode::Precision;
+use super::plain;
 use super::workspace::Workspace;
 use crate::kernels::attention::{Heads, attention, attention_backward};
 use crate::kernels::cross_entropy::{CrossEntropy, Target};
@@ -17,21 +19,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// `y = x @ wᵀ`: x (T, K), w (N, K) as PyTorch stores it, y (T, N).
 pub fn linear(x: &Tensor, w: &Tensor, precision: Precision) -> Result<Tensor> {
+    if plain::is_meant(x) {
+        return plain::linear(x, w);
+    }
     x.contiguous()?.apply_op2(&w.contiguous()?, Linear { precision })
 }
 
 /// Layer norm without bias over the last axis: x (T, D), weight (D).
 pub fn layer_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
+    if plain::is_meant(x) {
+        return plain::layer_norm(x, weight, eps);
+    }
     x.contiguous()?.apply_op2(weight, LayerNorm { eps: eps as f32 })
 }
 
 /// `gelu(input) * gate` for x (T, 2F) = [input, gate]; gives (T, F).
 pub fn geglu(x: &Tensor) -> Result<Tensor> {
+    if plain::is_meant(x) {
+        return plain::geglu(x);
+    }
     x.contiguous()?.apply_op1(GeGlu)
 }
 
 /// `gelu(x)` of every value, the exact one.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    if plain::is_meant(x) {
+        return x.gelu_erf();
+    }
     x.contiguous()?.apply_op1(Gelu)
 }
 
@@ -45,22 +59,34 @@ pub fn linear_cross_entropy(
     targets: Vec<u32>,
     workspace: Option<Arc<Workspace>>,
 ) -> Result<Tensor> {
+    if plain::is_meant(hidden) {
+        return plain::linear_cross_entropy(hidden, table, &targets);
+    }
     let loss = LinearCrossEntropy { targets, workspace, kept: Mutex::new(None) };
     hidden.contiguous()?.apply_op2(&table.contiguous()?, loss)
 }
 
 /// Self-attention of packed sentences: qkv (T, 3D), starts (S + 1); gives (T, D).
 pub fn packed_attention(qkv: &Tensor, starts: Arc<Vec<usize>>, heads: Heads, rotary: Arc<Rotary>) -> Result<Tensor> {
+    if plain::is_meant(qkv) {
+        return plain::packed_attention(qkv, &starts, heads, &rotary);
+    }
     qkv.contiguous()?.apply_op1(Attention { starts, heads, rotary })
 }
 
 /// Mean over each range of rows: x (T, D), one row a range; gives (S, D). An empty range gives zeros.
 pub fn mean_of_rows(x: &Tensor, ranges: Vec<Range<usize>>) -> Result<Tensor> {
+    if plain::is_meant(x) {
+        return plain::mean_of_rows(x, &ranges);
+    }
     x.contiguous()?.apply_op1(MeanOfRows { ranges })
 }
 
 /// Mean cross-entropy of logits (N, L) as a scalar; rows without a target do not count.
 pub fn cross_entropy(logits: &Tensor, targets: Vec<Target>, settings: CrossEntropy) -> Result<Tensor> {
+    if plain::is_meant(logits) {
+        return plain::cross_entropy(logits, &targets, &settings);
+    }
     logits.contiguous()?.apply_op1(CrossEntropyLoss { targets, settings })
 }
 

@@ -6,7 +6,7 @@ use super::objective::{MaskedLanguageModel, gradients, perplexity, weight_table}
 use super::recipe::PretrainRecipe;
 use super::sampler::{Cursor, Sampler, sequence};
 use crate::error::{Error, Result};
-use crate::model::{Config, Weights, Workspace};
+use crate::model::{Config, Replica, Weights, Workspace, plain};
 use crate::model_dir::{self, ConfigJson, Contents};
 use crate::schema::Schema;
 use crate::tokens::{Context, Encoded, InputConfig, Tokenizer};
@@ -15,7 +15,7 @@ use crate::train::checkpoint::{Checkpoint, Exact};
 use crate::train::journal::{Journal, STEPS_A_POINT};
 use crate::train::run::hash_weights;
 use crate::train::step::recycle;
-use candle_core::Var;
+use candle_core::{Device, Var};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -98,6 +98,8 @@ pub struct PretrainOptions<'a> {
     pub resume: bool,
     /// Threads; changes the time only.
     pub workers: usize,
+    /// Where the network computes; on another device than the CPU sums may be added in another order from run to run.
+    pub device: Device,
 }
 
 /// Trains and writes the base; checkpoint, metrics.jsonl and TensorBoard events lie in `OUTPUT.training` beside it.
@@ -134,7 +136,10 @@ pub fn pretrain(
         }
     };
     let weights = variables(&state.weights)?;
-    let network = MaskedLanguageModel::new(&config, &weights)?;
+    let is_here = !plain::is_meant_on(&options.device);
+    let replica = if is_here { None } else { Some(Replica::new(&weights, &options.device)?) };
+    let trained = replica.as_ref().map_or_else(|| weights.clone(), Replica::weights);
+    let network = MaskedLanguageModel::new(&config, &trained)?;
     let words = Words::new(tokenizer);
     let held_out = held_out(options);
     let (course, adamw) = (recipe.course(), recipe.adamw());
@@ -142,7 +147,8 @@ pub fn pretrain(
     let mut journal = Journal::open(&folder, &NO_HEADS)?;
     journal.metrics(&metrics_lines(&state.progress))?; // a kill may have come between the checkpoint and its line
     let mut clock = (Instant::now(), 0u64);
-    let workspaces = Workspace::for_workers(t.precision, t.shards);
+    let workspaces = if is_here { Workspace::for_workers(t.precision, t.shards) } else { vec![None] };
+    let network_workers = if is_here { options.workers } else { 1 };
     if state.optimizer.step >= t.steps {
         // A kill may have come between the last checkpoint and the base.
         write_base(options, &config, &weights, &state.progress)?;
@@ -152,12 +158,13 @@ pub fn pretrain(
         let batch = sampler.batch(t.batch_tokens, tokenizer);
         let settings = (t.mask_rate, t.dropout, workspaces.as_slice());
         let (loss, gradients) =
-            gradients(&network, &weights, &words, &batch, settings, mix(&[t.seed, 4, step]), options.workers)?;
+            gradients(&network, &trained, &words, &batch, settings, mix(&[t.seed, 4, step]), network_workers)?;
         if !loss.is_finite() {
             return Err(Error::Usage(format!("the loss became {loss} at step {step}; lower training.learning_rate")));
         }
         let learning_rate = course.learning_rate(step, t.steps);
         state.optimizer.step(&weights, &gradients, learning_rate, config.num_hidden_layers, &adamw, options.workers)?;
+        replica.as_ref().map_or(Ok(()), |replica| replica.refresh(&weights))?;
         recycle(gradients, &workspaces);
         let n_tokens = batch.iter().map(|e| e.ids.len()).sum();
         let progress = &mut state.progress;
@@ -174,7 +181,7 @@ pub fn pretrain(
         if measuring {
             let mut by_language = BTreeMap::new();
             for (language, sequences) in &held_out {
-                if let Some(value) = perplexity(&network, &words, sequences, t.mask_rate, options.workers)? {
+                if let Some(value) = perplexity(&network, &words, sequences, t.mask_rate, network_workers)? {
                     by_language.insert(language.clone(), value);
                 }
             }
