@@ -178,6 +178,20 @@ fn wrong_wishes_are_told_with_the_way_out() {
 }
 
 #[test]
+#[cfg(not(feature = "cuda"))]
+fn a_device_that_this_program_was_not_built_for_is_told_with_the_way_out() {
+    for (device, told) in
+        [("cuda", "built without CUDA"), ("cuda:1", "--features cuda"), ("tpu", "expected cpu, cuda or")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base");
+        let words = ["pretrain", "--corpus", "labels/articles", "--output", base.to_str().unwrap(), "--device", device];
+        rasid(&words).assert().code(2).stderr(contains(told));
+        assert!(names(folder.path()).is_empty(), "{device}: something was written");
+    }
+}
+
+#[test]
 fn a_piped_table_has_neither_colors_nor_marks_of_direction() {
     let clean = contains("\u{1b}").or(contains("\u{2067}")).not();
     rasid(&["classify", ARTICLE]).assert().success().stdout(clean.and(contains("1 article, 13 sentences")));
