@@ -115,8 +115,8 @@ impl Weight {
                             }
                         }
                         // 128 more in each byte, which is its highest bit turned; where no row is, the other operand is zero.
-                        for c in 0..COLUMNS {
-                            step.0[c] = (words[c] ^ 0x8080_8080).to_le_bytes();
+                        for (bytes, word) in step.0.iter_mut().zip(words) {
+                            *bytes = (word ^ 0x8080_8080).to_le_bytes();
                         }
                     }
                 }
