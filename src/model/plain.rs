@@ -1,5 +1,5 @@
 //! The operations of [`ops`](super::ops) composed of candle's own, for a device on which we have no kernels: the same values and
-//! gradients, slower. A test holds the two together, on the CPU.
+//! gradients, slower. A test holds the two together, on the CPU. Shapes and errors are those of the operation of the same name there.
 
 use crate::kernels::attention::{Heads, sentences};
 use crate::kernels::cross_entropy::{CrossEntropy, Target};

@@ -57,7 +57,7 @@ pub fn attention(qkv: &[f32], starts: &[usize], heads: Heads, rotary: &Rotary, s
 }
 
 impl Weight {
-    /// Takes the sizes (N, K) of another weight; what stands in it is left to be written.
+    /// Takes the sizes (N, K); what stands in the panels is left to be written. Gives the number of steps of a panel.
     fn reshape(&mut self, n: usize, k: usize) -> usize {
         let depth = k.div_ceil(DEPTH);
         (self.n, self.k) = (n, k);

@@ -36,8 +36,8 @@ impl QuantizedRows {
         );
     }
 
-    /// Rounds the softmax of rows of scores (n, n), in which a token sees those at most `window` away. What is left of a row adds up
-    /// to one. The scores are spent.
+    /// Rounds the softmax of rows of scores (n, n), in which a token sees those at most `window` tokens away. Each row of what is left
+    /// adds up to one. The scores are overwritten.
     pub fn fill_softmax(&mut self, scores: &mut [f32], n: usize, window: usize) {
         assert_eq!(scores.len(), n * n, "scores of other sizes");
         let depth = self.reshape(n, n);
@@ -62,7 +62,7 @@ impl QuantizedRows {
         );
     }
 
-    /// Takes other sizes; what stands in the rows is left to be written. Words of a row.
+    /// Takes the sizes (M, K); what stands in the rows is left to be written. Gives the number of words of a row.
     fn reshape(&mut self, m: usize, k: usize) -> usize {
         let depth = k.div_ceil(DEPTH);
         self.k = k;
@@ -72,7 +72,7 @@ impl QuantizedRows {
         depth
     }
 
-    /// Words of a row, and its scale.
+    /// The words of row `i`, K values and zeros behind them, and its scale.
     pub(super) fn row(&self, i: usize) -> (&[[i8; DEPTH]], f32) {
         let depth = self.k.div_ceil(DEPTH);
         (&self.words[i * depth..][..depth], self.scales[i])
