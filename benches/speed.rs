@@ -162,10 +162,12 @@ fn linear_in_use(bench: &Bench) {
             bf16::product((black_box(&mut out), ov), (black_box(&a), av), &weight, false);
         });
         let (weight, mut rows) = (int8::Weight::quantized(&b, n, k), QuantizedRows::default());
-        bench.time(&of("int8", (t, k, n)), work, || {
-            rows.fill(black_box(&a), t, k);
-            int8::product((black_box(&mut out), ov), &rows, &weight, false);
-        });
+        for by in int8::Instructions::available().into_iter().rev().take(2) {
+            bench.time(&of(&format!("int8, {}", by.name()), (t, k, n)), work, || {
+                rows.fill(black_box(&a), t, k);
+                int8::product_by(by, (black_box(&mut out), ov), &rows, &weight, false);
+            });
+        }
         bench.time(&format!("in use, rounding ({t}, {k})"), Work::Bytes(5 * t * k), || {
             rows.fill(black_box(&a), t, k);
         });

@@ -3,6 +3,8 @@
 
 pub mod activation;
 pub mod adamw;
+#[cfg(target_arch = "x86_64")]
+pub mod amx;
 pub mod attention;
 pub mod bf16;
 pub mod cross_entropy;

@@ -2,73 +2,15 @@
 
 use super::portable::check;
 use super::tile::{SIDE, Tile};
+use crate::kernels::amx::{BF16, CONFIGURATION, has};
 use std::arch::asm;
-use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 use std::sync::OnceLock;
 
-/// Whether the processor has the instructions, the system keeps their registers, and this process may use them: the registers
-/// are large, so Linux wants to be asked first.
+/// Whether the processor has the instructions and this process may use them.
 pub fn is_available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| processor_has_them() && system_keeps_registers() && permission_is_given())
+    *AVAILABLE.get_or_init(|| has(BF16))
 }
-
-fn processor_has_them() -> bool {
-    const BF16_AND_TILE: u32 = 1 << 22 | 1 << 24;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & BF16_AND_TILE == BF16_AND_TILE
-}
-
-fn system_keeps_registers() -> bool {
-    const OSXSAVE: u32 = 1 << 27;
-    const CONFIGURATION_AND_DATA: u64 = 1 << 17 | 1 << 18;
-    if __cpuid(1).ecx & OSXSAVE == 0 || !is_x86_feature_detected!("xsave") {
-        return false;
-    }
-    // SAFETY: OSXSAVE says that the instruction is there and allowed.
-    let kept = unsafe { _xgetbv(0) };
-    kept & CONFIGURATION_AND_DATA == CONFIGURATION_AND_DATA
-}
-
-/// Asks Linux for the tiles' data, for all threads of the process.
-fn permission_is_given() -> bool {
-    const ARCH_PRCTL: usize = 158;
-    const REQUEST_PERMISSION: usize = 0x1023;
-    const TILE_DATA: usize = 18;
-    let result: isize;
-    // SAFETY: this call of the system reads and writes no memory of ours; it changes rcx and r11, as all do. A kernel that
-    // does not know it answers with an error.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") ARCH_PRCTL => result,
-            in("rdi") REQUEST_PERMISSION,
-            in("rsi") TILE_DATA,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result == 0
-}
-
-/// Shape of the eight tile registers, in the order of the instruction that sets it.
-#[repr(C, align(64))]
-struct Configuration {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    bytes_a_row: [u16; 16],
-    rows: [u8; 16],
-}
-
-/// All eight registers hold 16 rows of 64 bytes.
-static CONFIGURATION: Configuration = Configuration {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    bytes_a_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-};
 
 /// As [`portable::multiply`](super::portable::multiply), a whole block in tile registers.
 ///

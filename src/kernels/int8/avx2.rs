@@ -1,7 +1,7 @@
 //! A block of rows times a panel by AVX2: bytes are widened to 16 bits, whose products add up exactly.
 
 use super::portable::write;
-use super::{COLUMNS, Panel, Rows, Step, Target, check};
+use super::{COLUMNS, Panel, ROWS, Rows, Step, Target, check};
 use std::arch::x86_64::*;
 
 /// Whether the processor has the instructions.
@@ -12,7 +12,7 @@ pub fn is_available() -> bool {
 /// As [`portable::tile`](super::portable::tile). Panics where the instructions are not [available](is_available), too.
 pub fn tile(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
     assert!(is_available(), "no AVX2");
-    check(target, &rows, &panel);
+    check(target, &rows, &panel, ROWS);
     for i in 0..rows.scales.len() {
         let mut sums = [0i32; COLUMNS];
         // SAFETY: the instructions were found above.

@@ -1,6 +1,6 @@
 //! A block of rows times a panel by AVX512-VNNI: twelve rows of thirty-two columns in registers at a time.
 
-use super::{DEPTH, Panel, ROWS, Rows, Target, check};
+use super::{DEPTH, Panel, ROWS, Rows, Step, Target, check};
 use std::arch::x86_64::*;
 
 /// Sums in a register.
@@ -14,7 +14,7 @@ pub fn is_available() -> bool {
 /// As [`portable::tile`](super::portable::tile). Panics where the instructions are not [available](is_available), too.
 pub fn tile(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
     assert!(is_available(), "no AVX512-VNNI");
-    check(target, &rows, &panel);
+    check(target, &rows, &panel, ROWS);
     // SAFETY: the instructions were found above, and `check` saw that rows and output are long enough.
     unsafe {
         match rows.scales.len() {
@@ -42,15 +42,8 @@ pub fn tile(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn multiply<const R: usize>(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
     let x: *const i32 = rows.words.as_ptr().cast();
-    let add = |sums: [__m512i; 2], r: usize, k: usize| {
-        // SAFETY: a step is two registers; row r < R has a word at step k, at any address.
-        unsafe {
-            let step: *const [u8; DEPTH] = panel.steps.as_ptr().add(k).cast();
-            let (low, high) = (_mm512_load_si512(step.cast()), _mm512_load_si512(step.add(LANES).cast()));
-            let x = _mm512_set1_epi32(x.add(r * rows.stride + k).read_unaligned());
-            [_mm512_dpbusd_epi32(sums[0], low, x), _mm512_dpbusd_epi32(sums[1], high, x)]
-        }
-    };
+    // SAFETY: row r < R has a word at step k, at any address.
+    let add = |sums, r: usize, k: usize| unsafe { add(sums, &panel.steps[k], x.add(r * rows.stride + k)) };
     let none = [_mm512_setzero_si512(); 2];
     // The first step apart: sums that were set to zero before the loop would be so in memory, at every call.
     let n_steps = panel.steps.len();
@@ -60,30 +53,85 @@ unsafe fn multiply<const R: usize>(target: &mut Target<'_>, rows: Rows<'_>, pane
             *sums = add(*sums, r, k);
         }
     }
-    let masks = [first(target.columns), first(target.columns.saturating_sub(LANES))];
     let scales = rows.scales.first_chunk::<R>().expect("a scale a row");
     let offsets = rows.offsets.first_chunk::<R>().expect("an offset a row");
-    // SAFETY: there are 32 scales.
-    let columns = unsafe { [0, LANES].map(|j| _mm512_loadu_ps(panel.scales.as_ptr().add(j))) };
     let mut products = [[_mm512_setzero_ps(); 2]; R];
-    for r in 0..R {
-        for j in 0..2 {
-            let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[r][j], _mm512_set1_epi32(offsets[r])));
-            products[r][j] = _mm512_mul_ps(_mm512_mul_ps(sum, columns[j]), _mm512_set1_ps(scales[r]));
+    // SAFETY: the processor has the instructions, and the target holds row r < R.
+    unsafe {
+        let (columns, masks) = (columns(&panel), masks(target.columns));
+        for r in 0..R {
+            products[r] = numbers(sums[r], offsets[r], scales[r], columns);
+        }
+        for (r, products) in products.into_iter().enumerate() {
+            store(target, r, masks, products);
         }
     }
-    for (r, products) in products.into_iter().enumerate() {
-        for (j, (mut product, mask)) in products.into_iter().zip(masks).enumerate() {
-            let to = target.out.as_mut_ptr().wrapping_add(r * target.stride + j * LANES);
-            // SAFETY: the masks leave the first `columns` values of row r, which lie in the output; other lanes are not touched.
-            unsafe {
-                if target.accumulate {
-                    product = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), product);
-                }
-                _mm512_mask_storeu_ps(to, mask, product);
+}
+
+/// The products of a word, at any address, with a step of a panel, added to the sums of a row.
+///
+/// # Safety
+/// There is a word; the processor has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub(super) unsafe fn add(sums: [__m512i; 2], step: &Step, x: *const i32) -> [__m512i; 2] {
+    let step: *const [u8; DEPTH] = step.0.as_ptr();
+    // SAFETY: a step is two registers.
+    unsafe {
+        let (low, high) = (_mm512_load_si512(step.cast()), _mm512_load_si512(step.add(LANES).cast()));
+        let x = _mm512_set1_epi32(x.read_unaligned());
+        [_mm512_dpbusd_epi32(sums[0], low, x), _mm512_dpbusd_epi32(sums[1], high, x)]
+    }
+}
+
+/// The scales of a panel's columns.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn columns(panel: &Panel<'_>) -> [__m512; 2] {
+    // SAFETY: there are 32 scales.
+    unsafe { [0, LANES].map(|j| _mm512_loadu_ps(panel.scales.as_ptr().add(j))) }
+}
+
+/// The numbers that the sums of a row stand for.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn numbers(sums: [__m512i; 2], offset: i32, scale: f32, columns: [__m512; 2]) -> [__m512; 2] {
+    let mut products = [_mm512_setzero_ps(); 2];
+    for j in 0..2 {
+        let sum = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[j], _mm512_set1_epi32(offset)));
+        products[j] = _mm512_mul_ps(_mm512_mul_ps(sum, columns[j]), _mm512_set1_ps(scale));
+    }
+    products
+}
+
+/// Writes or adds row `r` of the target, the lanes of the masks.
+///
+/// # Safety
+/// The target's output holds these lanes of the row; the processor has the instructions.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn store(target: &mut Target<'_>, r: usize, masks: [__mmask16; 2], products: [__m512; 2]) {
+    for (j, (mut product, mask)) in products.into_iter().zip(masks).enumerate() {
+        let to = target.out.as_mut_ptr().wrapping_add(r * target.stride + j * LANES);
+        // SAFETY: these lanes lie in the output; others are not touched.
+        unsafe {
+            if target.accumulate {
+                product = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), product);
             }
+            _mm512_mask_storeu_ps(to, mask, product);
         }
     }
+}
+
+/// The first `n` lanes of two registers.
+pub(super) fn masks(n: usize) -> [__mmask16; 2] {
+    [n, n.saturating_sub(LANES)].map(first)
 }
 
 /// The first `n` of sixteen lanes.

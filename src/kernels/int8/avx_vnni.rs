@@ -15,7 +15,7 @@ pub fn is_available() -> bool {
 /// As [`portable::tile`](super::portable::tile). Panics where the instructions are not [available](is_available), too.
 pub fn tile(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
     assert!(is_available(), "no AVX-VNNI");
-    check(target, &rows, &panel);
+    check(target, &rows, &panel, ROWS);
     let (n, mut sums) = (rows.scales.len(), [[0i32; COLUMNS]; ROWS]);
     for first in (0..n).step_by(6) {
         let words = &rows.words[first * rows.stride..];

@@ -10,6 +10,9 @@ pub mod portable;
 pub mod rows;
 
 #[cfg(target_arch = "x86_64")]
+pub mod amx;
+
+#[cfg(target_arch = "x86_64")]
 pub mod avx2;
 
 #[cfg(target_arch = "x86_64")]
@@ -24,7 +27,7 @@ use super::matmul::View;
 use rows::QuantizedRows;
 use std::sync::OnceLock;
 
-/// Rows that meet a panel before the next one is read.
+/// Rows that meet a panel before the next one is read: whole blocks of all instructions.
 const CHUNK: usize = 16 * ROWS;
 
 /// Steps of the sum in a word.
@@ -54,6 +57,8 @@ pub enum Instructions {
     AvxVnni,
     /// AVX512-VNNI: 128 operations an instruction.
     Avx512Vnni,
+    /// AMX-INT8: 32768 operations an instruction.
+    Amx,
 }
 
 impl Instructions {
@@ -77,6 +82,9 @@ impl Instructions {
             if avx512_vnni::is_available() {
                 available.push(Instructions::Avx512Vnni);
             }
+            if amx::is_available() {
+                available.push(Instructions::Amx);
+            }
         }
         available
     }
@@ -88,18 +96,7 @@ impl Instructions {
             Instructions::Avx2 => "AVX2",
             Instructions::AvxVnni => "AVX-VNNI",
             Instructions::Avx512Vnni => "AVX512-VNNI",
-        }
-    }
-
-    fn tile(self, target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512Vnni => avx512_vnni::tile(target, rows, panel),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::AvxVnni => avx_vnni::tile(target, rows, panel),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => avx2::tile(target, rows, panel),
-            _ => portable::tile(target, rows, panel),
+            Instructions::Amx => "AMX-INT8",
         }
     }
 }
@@ -116,7 +113,7 @@ pub struct Target<'a> {
     pub accumulate: bool,
 }
 
-/// Rows of the left operand, 1 to [`ROWS`].
+/// Rows of the left operand, 1 to [`ROWS`], or as many more as the instructions take.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
     /// Words of four values, `stride` a row.
@@ -138,10 +135,24 @@ pub struct Panel<'a> {
     pub scales: &'a [f32; COLUMNS],
 }
 
-/// Panics unless rows, panel and output fit each other.
-fn check(target: &Target<'_>, rows: &Rows<'_>, panel: &Panel<'_>) {
+impl<'a> Rows<'a> {
+    /// Those from `first` on, at most `n`.
+    #[cfg(target_arch = "x86_64")]
+    fn part(&self, first: usize, n: usize) -> Rows<'a> {
+        let last = self.scales.len().min(first + n);
+        Rows {
+            words: &self.words[first * self.stride..last * self.stride],
+            stride: self.stride,
+            scales: &self.scales[first..last],
+            offsets: &self.offsets[first..last],
+        }
+    }
+}
+
+/// Panics unless rows, at most `n_rows`, panel and output fit each other.
+fn check(target: &Target<'_>, rows: &Rows<'_>, panel: &Panel<'_>, n_rows: usize) {
     let n = rows.scales.len();
-    assert!((1..=ROWS).contains(&n) && (1..=COLUMNS).contains(&target.columns), "a tile of no such size");
+    assert!((1..=n_rows).contains(&n) && (1..=COLUMNS).contains(&target.columns), "a tile of no such size");
     assert!(rows.stride == panel.steps.len() && rows.offsets.len() == n, "rows of another depth");
     assert!(n * rows.stride <= rows.words.len(), "rows leave their slice");
     assert!((n - 1) * target.stride + target.columns <= target.out.len(), "a tile leaves the output");
@@ -214,14 +225,47 @@ pub fn product_by(by: Instructions, (out, ov): (&mut [f32], View), x: &Quantized
     assert!(x.shape() == (m, k) && ov.columns == n, "product of {:?} and ({n}, {k}) into {ov:?}", x.shape());
     assert!(ov.column_stride == 1 || n <= 1, "columns are not side by side");
     assert!(ov.fits(out.len()), "a view leaves its slice");
+    let mut out = Output { out, view: ov, accumulate };
+    match by {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Amx => {
+            let registers = amx::Registers::shaped();
+            blocks(&mut out, x, w, amx::ROWS, |target, rows, panel| amx::tile(&registers, target, rows, panel));
+        }
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512Vnni => blocks(&mut out, x, w, ROWS, avx512_vnni::tile),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::AvxVnni => blocks(&mut out, x, w, ROWS, avx_vnni::tile),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => blocks(&mut out, x, w, ROWS, avx2::tile),
+        _ => blocks(&mut out, x, w, ROWS, portable::tile),
+    }
+}
+
+/// Where a product goes.
+struct Output<'a> {
+    out: &'a mut [f32],
+    view: View,
+    accumulate: bool,
+}
+
+/// All blocks of `n_rows` rows of `x` times all panels of `w`.
+fn blocks(
+    Output { out, view, accumulate }: &mut Output<'_>,
+    x: &QuantizedRows,
+    w: &Weight,
+    n_rows: usize,
+    tile: impl Fn(&mut Target<'_>, Rows<'_>, Panel<'_>),
+) {
+    let (m, n) = (view.rows, view.columns);
     for first in (0..m).step_by(CHUNK) {
         let last = m.min(first + CHUNK);
         for j in 0..n.div_ceil(COLUMNS) {
             let (panel, columns) = w.panel(j);
-            for i in (first..last).step_by(ROWS) {
-                let out = &mut out[ov.offset + i * ov.row_stride + j * COLUMNS..];
-                let mut target = Target { out, stride: ov.row_stride, columns, accumulate };
-                by.tile(&mut target, x.block(i, ROWS.min(last - i)), panel);
+            for i in (first..last).step_by(n_rows) {
+                let out = &mut out[view.offset + i * view.row_stride + j * COLUMNS..];
+                let mut target = Target { out, stride: view.row_stride, columns, accumulate: *accumulate };
+                tile(&mut target, x.block(i, n_rows.min(last - i)), panel);
             }
         }
     }
@@ -249,7 +293,7 @@ mod tests {
     proptest! {
         #[test]
         fn all_instructions_give_the_bits_of_the_definition(
-            m in 0usize..30, k in 0usize..70, n in 0usize..80, accumulate: bool,
+            m in 0usize..70, k in 0usize..200, n in 0usize..80, accumulate: bool,
         ) {
             let expected = product_of(Instructions::Portable, (m, k, n), accumulate);
             for by in Instructions::available() {

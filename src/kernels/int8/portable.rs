@@ -1,12 +1,12 @@
 //! A block of rows times a panel, in plain code.
 
-use super::{COLUMNS, Panel, Rows, Target, check};
+use super::{COLUMNS, Panel, ROWS, Rows, Target, check};
 
 /// The products of `rows` with the columns of `panel`, into `target`.
 ///
 /// Panics if the rows are of another depth than the panel or the tile leaves the output.
 pub fn tile(target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
-    check(target, &rows, &panel);
+    check(target, &rows, &panel, ROWS);
     for i in 0..rows.scales.len() {
         let mut sums = [0i32; COLUMNS];
         for (x, step) in rows.words[i * rows.stride..].iter().zip(panel.steps) {

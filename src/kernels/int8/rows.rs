@@ -1,17 +1,21 @@
 //! Rows of values as whole numbers, each with the scale that makes its largest 127.
 
-use super::{DEPTH, OFFSET, ROWS, Rows};
+use super::{DEPTH, OFFSET, Rows};
 use crate::kernels::math::exp;
 use crate::kernels::simd::{self, dispatch};
 
 /// Adding it, 1.5 * 2^23, leaves the nearest whole number in the low bits of the sum.
 pub(super) const ROUND: f32 = 12_582_912.0;
 
+/// Words of a line of the cache.
+const LINE: usize = 16;
+
 /// Rows (M, K), laid out in words of four; the memory is used again from one filling to the next.
 #[derive(Debug, Clone, Default)]
 pub struct QuantizedRows {
     k: usize,
     words: Vec<[i8; DEPTH]>,
+    first: usize, // word that the rows start with, so that registers are read from whole lines of the cache
     scales: Vec<f32>,
     offsets: Vec<i32>,
 }
@@ -21,7 +25,7 @@ impl QuantizedRows {
     pub fn fill(&mut self, x: &[f32], m: usize, k: usize) {
         assert_eq!(x.len(), m * k, "rows of other sizes");
         let depth = self.reshape(m, k);
-        let (words, scales, offsets) = (&mut self.words, &mut self.scales, &mut self.offsets);
+        let (words, scales, offsets) = (&mut self.words[self.first..], &mut self.scales, &mut self.offsets);
         dispatch(
             #[inline(always)]
             || {
@@ -41,7 +45,7 @@ impl QuantizedRows {
     pub fn fill_softmax(&mut self, scores: &mut [f32], n: usize, window: usize) {
         assert_eq!(scores.len(), n * n, "scores of other sizes");
         let depth = self.reshape(n, n);
-        let (words, scales, offsets) = (&mut self.words, &mut self.scales, &mut self.offsets);
+        let (words, scales, offsets) = (&mut self.words[self.first..], &mut self.scales, &mut self.offsets);
         dispatch(
             #[inline(always)]
             || {
@@ -66,7 +70,8 @@ impl QuantizedRows {
     fn reshape(&mut self, m: usize, k: usize) -> usize {
         let depth = k.div_ceil(DEPTH);
         self.k = k;
-        self.words.resize(m * depth, [0; DEPTH]);
+        self.words.resize(m * depth + LINE - 1, [0; DEPTH]);
+        self.first = self.words.as_ptr().align_offset(LINE * DEPTH).min(LINE - 1);
         self.scales.resize(m, 0.0);
         self.offsets.resize(m, 0);
         depth
@@ -75,7 +80,7 @@ impl QuantizedRows {
     /// The words of row `i`, K values and zeros behind them, and its scale.
     pub(super) fn row(&self, i: usize) -> (&[[i8; DEPTH]], f32) {
         let depth = self.k.div_ceil(DEPTH);
-        (&self.words[i * depth..][..depth], self.scales[i])
+        (&self.words[self.first + i * depth..][..depth], self.scales[i])
     }
 
     /// M and K.
@@ -83,12 +88,11 @@ impl QuantizedRows {
         (self.scales.len(), self.k)
     }
 
-    /// `n` rows (1 to [`ROWS`]) from `first`.
+    /// `n` rows from `first`.
     pub(super) fn block(&self, first: usize, n: usize) -> Rows<'_> {
-        debug_assert!(n <= ROWS);
         let (stride, rows) = (self.k.div_ceil(DEPTH), first..first + n);
         Rows {
-            words: &self.words[first * stride..][..n * stride],
+            words: &self.words[self.first + first * stride..][..n * stride],
             stride,
             scales: &self.scales[rows.clone()],
             offsets: &self.offsets[rows],
