@@ -9,6 +9,8 @@ use crate::model::replica::device;
 use crate::model_dir;
 use crate::pretrain::PretrainRecipe;
 use crate::pretrain::corpus::load;
+use crate::pretrain::grow;
+use crate::pretrain::objective::weight_table;
 use crate::pretrain::run::{PretrainEvent, PretrainOptions, default_cache, pretrain};
 use crate::tokens::Tokenizer;
 use crate::tokens::corpus::{Source, sources};
@@ -45,6 +47,11 @@ pub struct Args {
     /// Go on from the weights of this base, with its sizes and tokenizer: teach it other text [default: none]
     #[arg(long, value_name = "DIR", conflicts_with = "tokenizer")]
     base: Option<PathBuf>,
+
+    /// Put the base into a larger network of the recipe's sizes, which starts by computing what the base does and learns on
+    /// from there; heads keep their number of channels
+    #[arg(long, requires = "base")]
+    grow: bool,
 
     /// Folder for the base; checkpoint, metrics.jsonl (loss, learning rate, tokens a second, perplexity by language) and
     /// TensorBoard events lie in DIR.training
@@ -99,8 +106,21 @@ pub fn execute(args: Args) -> Result<ExitCode> {
                 let error = Error::bad(Place::file(folder), found, "a base that `rasid pretrain` wrote");
                 return Err(error.hint("`rasid train --base` starts from encoders of other families"));
             }
-            recipe.model.adopt(&base.config.encoder);
-            (base.tokenizer, base.weights, Some(base.config.name))
+            let small = &base.config.encoder;
+            let wanted = recipe.model.clone();
+            recipe.model.adopt(small);
+            let weights = if args.grow {
+                recipe.model.resize(&wanted);
+                let large = recipe.model.encoder(base.tokenizer.vocab_size());
+                if let Some(fault) = grow::fault(small, &large) {
+                    let error = Error::bad(Place::file("the recipe"), fault, "a network that holds the base");
+                    return Err(error.hint("give sizes with --set model.hidden_size=… or a recipe with --config"));
+                }
+                grow::grow(&base.weights, small, &large, &Weights::fresh(&weight_table(&large), recipe.training.seed)?)?
+            } else {
+                base.weights
+            };
+            (base.tokenizer, weights, Some(base.config.name))
         }
         None => (Tokenizer::read(&args.tokenizer)?, Weights::default(), None),
     };

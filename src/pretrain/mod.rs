@@ -4,6 +4,7 @@
 pub mod align;
 pub mod cache;
 pub mod corpus;
+pub mod grow;
 pub mod masking;
 pub mod objective;
 pub mod parallel;

@@ -228,6 +228,12 @@ impl ModelRecipe {
         self.norm_eps = base.norm_eps;
     }
 
+    /// Takes over the sizes of another recipe, and nothing else.
+    pub fn resize(&mut self, other: &ModelRecipe) {
+        (self.hidden_size, self.intermediate_size) = (other.hidden_size, other.intermediate_size);
+        (self.num_hidden_layers, self.num_attention_heads) = (other.num_hidden_layers, other.num_attention_heads);
+    }
+
     /// The encoder for a tokenizer of this size.
     pub fn encoder(&self, vocab_size: usize) -> Config {
         Config {
