@@ -26,6 +26,11 @@ pub fn is_available() -> bool {
     *AVAILABLE.get_or_init(|| has(INT8) && avx512_vnni::is_available())
 }
 
+/// Whether a product of `m` rows of depth `k` has a block for the registers; a smaller one is left to [`avx512_vnni`] as a whole.
+pub fn fills_registers(m: usize, k: usize) -> bool {
+    m >= TILE_ROWS && k.div_ceil(DEPTH) >= STEPS
+}
+
 /// The tile registers of this thread, given their shape, which takes as long as a small product. They are given back in the end.
 pub struct Registers(PhantomData<*const ()>);
 

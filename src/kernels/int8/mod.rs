@@ -228,12 +228,12 @@ pub fn product_by(by: Instructions, (out, ov): (&mut [f32], View), x: &Quantized
     let mut out = Output { out, view: ov, accumulate };
     match by {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Amx => {
+        Instructions::Amx if amx::fills_registers(m, k) => {
             let registers = amx::Registers::shaped();
             blocks(&mut out, x, w, amx::ROWS, |target, rows, panel| amx::tile(&registers, target, rows, panel));
         }
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512Vnni => blocks(&mut out, x, w, ROWS, avx512_vnni::tile),
+        Instructions::Avx512Vnni | Instructions::Amx => blocks(&mut out, x, w, ROWS, avx512_vnni::tile),
         #[cfg(target_arch = "x86_64")]
         Instructions::AvxVnni => blocks(&mut out, x, w, ROWS, avx_vnni::tile),
         #[cfg(target_arch = "x86_64")]
