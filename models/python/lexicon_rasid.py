@@ -12,6 +12,9 @@ from typing import NamedTuple
 TYPES = "types.toml"
 # A whole word of this many letters may carry an ending where its language has them.
 MIN_CHARS_BEFORE_ENDING = 4
+# A term of one word may be misprinted if it has this many letters; a word among others if it has as many as the second number says, and
+# the others have as many together.
+MIN_CHARS_MISPRINTED, MIN_CHARS_MISPRINTED_AMONG_OTHERS = 7, 4
 # Longest folded form of a character that is kept, in bytes: ligatures that are whole sentences part words.
 MAX_BYTES = 14
 
@@ -124,13 +127,47 @@ def alternatives(text):
     return [before + choice + tail for choice in inside.split(",") for tail in tails]
 
 
+def is_slip(word, meant):
+    """Whether `word` is `meant` with one letter dropped, doubled or exchanged with the next; the first letter stays, the last is not dropped."""
+    same = next((i for i, (a, b) in enumerate(zip(word, meant)) if a != b), min(len(word), len(meant)))
+    rest, of = word[same:], meant[same:]
+    if same == 0:
+        return False
+    is_dropped = rest and rest == of[1:]
+    is_doubled = rest and rest[0] == word[same - 1] and rest[1:] == of
+    is_exchanged = len(rest) > 1 and len(of) > 1 and (rest[0], rest[1]) == (of[1], of[0]) and rest[2:] == of[2:]
+    return bool(is_dropped or is_doubled or is_exchanged)
+
+
+def slips(word):
+    """What to look up to find the words that `word` is a slip of, among them and among them without one letter."""
+    yield word
+    for i in range(1, len(word)):
+        if word[i] == word[i - 1]:
+            yield word[:i] + word[i + 1 :]
+        elif i + 1 < len(word):
+            yield word[:i] + word[i + 1] + word[i] + word[i + 2 :]
+
+
 class Node:
     """A place in the tree of words: where whole words and stems lead, and which terms end here: type, and whether only in capitals."""
 
-    __slots__ = ("whole", "stems", "ends")
+    __slots__ = ("whole", "stems", "ends", "by_slip")
 
     def __init__(self):
-        self.whole, self.stems, self.ends = {}, {}, set()
+        self.whole, self.stems, self.ends, self.by_slip = {}, {}, set(), None
+
+    def meant(self, word):
+        """The long words that `word` is a slip of: number of letters, where each leads, whether it is a stem."""
+        if self.by_slip is None:
+            self.by_slip = {}
+            for edges, is_stem in ((self.whole, False), (self.stems, True)):
+                for text, node in edges.items():
+                    if len(text) >= MIN_CHARS_MISPRINTED_AMONG_OTHERS:
+                        for look_up in {text} | {text[:i] + text[i + 1 :] for i in range(1, len(text))}:
+                            self.by_slip.setdefault(look_up, []).append((text, node, is_stem))
+        found = [edge for look_up in slips(word) for edge in self.by_slip.get(look_up, ()) if is_slip(word, edge[0])]
+        return {(len(text), node, is_stem) for text, node, is_stem in found}
 
 
 class Match(NamedTuple):
@@ -187,7 +224,7 @@ class Lexicon:
         in_text, found = words(text), set()
         for one in [language] if language in self.languages else self.languages:
             for first in range(len(in_text)):
-                self._walk(self._tree(one), in_text, first, first, ENDINGS.get(one, ()), found)
+                self._walk(self._tree(one), in_text, first, first, ENDINGS.get(one, ()), found, 0, 0)
 
         def hides(longer, m):
             both_names = self.is_name[longer.term_type] and self.is_name[m.term_type]
@@ -196,19 +233,28 @@ class Lexicon:
 
         return sorted(m for m in found if not any(hides(longer, m) for longer in found))
 
-    def _walk(self, node, in_text, first, i, endings, found):
+    def _walk(self, node, in_text, first, i, endings, found, exact, misprinted):
+        """`exact`: letters of the words so far that stand as in the term; `misprinted`: letters of the one that does not, 0 for none."""
         if i == len(in_text) or (i > first and in_text[i].after_stop):
             return
+        reached = []
         for form in forms(in_text[i].folded):
-            reached = [node.whole[form]] if form in node.whole else []
+            reached += [(node.whole[form], exact + len(form), misprinted)] if form in node.whole else []
             for at in range(1, len(form) + 1):
                 start = form[:at]
                 if start in node.stems:
-                    reached.append(node.stems[start])
+                    reached.append((node.stems[start], exact + at, misprinted))
                 if MIN_CHARS_BEFORE_ENDING <= at < len(form) and start in node.whole and form[at:] in endings:
-                    reached.append(node.whole[start])
-            for following in reached:
+                    reached.append((node.whole[start], exact + at, misprinted))
+        if not reached and not misprinted:
+            for form in forms(in_text[i].folded):
+                for at in range(MIN_CHARS_MISPRINTED_AMONG_OTHERS - 1, len(form) + 1):
+                    meant = node.meant(form[:at])
+                    reached += [(to, exact, n) for n, to, is_stem in meant if at == len(form) or is_stem or form[at:] in endings]
+        for following, exact, misprinted in reached:
+            is_alone = i == first
+            if not misprinted or (misprinted >= MIN_CHARS_MISPRINTED if is_alone else exact >= MIN_CHARS_MISPRINTED_AMONG_OTHERS):
                 for term_type, is_acronym in following.ends:
                     if not is_acronym or in_text[first].capitals:
                         found.add(Match(in_text[first].start, in_text[i].end, term_type))
-                self._walk(following, in_text, first, i + 1, endings, found)
+            self._walk(following, in_text, first, i + 1, endings, found, exact, misprinted)

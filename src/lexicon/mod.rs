@@ -6,6 +6,7 @@
 
 mod file;
 mod phrases;
+mod slips;
 mod words;
 
 use crate::article::Span;

@@ -1,14 +1,17 @@
 //! All terms as one tree of words, and the walk through it.
 //!
 //! A word of a term is whole or, with `*`, a stem. In the text an Arabic word may carry proclitics (و ف ب ل ك س and the
-//! article) and a Kurdish, Persian or Turkish one an ending of its language; both are tried and the tree decides.
+//! article) and a Kurdish, Persian or Turkish one an ending of its language; both are tried and the tree decides. Where no word of
+//! the tree goes on, one word of a term may be misprinted, if the word is long or the term's other words say enough.
 
 use super::TermMatch;
 use super::file::Term;
+use super::slips::{Slips, is_slip};
 use super::words::{Word, words};
 use crate::article::Span;
 use crate::letters::endings::is_ending;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// Folded letters that a term with a stem has at least, in all its words.
 const MIN_CHARS_WITH_STEM: usize = 3;
@@ -16,9 +19,25 @@ const MIN_CHARS_WITH_STEM: usize = 3;
 /// A whole word of this many letters may carry an ending where its language has them.
 const MIN_CHARS_BEFORE_ENDING: usize = 4;
 
+/// A term of one word may be misprinted if it has this many letters; shorter ones are too near to other words.
+const MIN_CHARS_MISPRINTED: usize = 7;
+
+/// A word among others of a term may be misprinted if it has this many letters and the others have as many together.
+const MIN_CHARS_MISPRINTED_AMONG_OTHERS: usize = 4;
+
 #[derive(Debug, Default)]
 pub(super) struct Phrases {
     nodes: Vec<Node>,
+    /// The long words that terms begin with, and where each leads; found when the first text is searched.
+    slips: OnceLock<(Slips, Vec<Edge>)>,
+}
+
+/// A word of a term in the tree.
+#[derive(Debug, Clone)]
+struct Edge {
+    to: u32,
+    is_stem: bool,
+    n_chars: usize,
 }
 
 #[derive(Debug, Default)]
@@ -87,9 +106,26 @@ impl Phrases {
         let walk = Walk { phrases: self, words, language };
         let mut matches = Vec::new();
         if !self.nodes.is_empty() {
-            (0..words.len()).for_each(|i| walk.from(0, i, i, &mut matches));
+            (0..words.len()).for_each(|i| walk.from(0, Way { first: i, exact: 0, misprinted: 0 }, i, &mut matches));
         }
         matches
+    }
+
+    fn slips(&self) -> &(Slips, Vec<Edge>) {
+        self.slips.get_or_init(|| {
+            let mut edges: Vec<(&str, Edge)> = self.nodes[0].edges().collect();
+            edges.retain(|(_, edge)| edge.n_chars >= MIN_CHARS_MISPRINTED_AMONG_OTHERS);
+            (Slips::new(edges.iter().map(|(word, _)| word)), edges.into_iter().map(|(_, edge)| edge).collect())
+        })
+    }
+}
+
+impl Node {
+    fn edges(&self) -> impl Iterator<Item = (&str, Edge)> {
+        let parts = [(&self.whole, false), (&self.stems, true)];
+        parts.into_iter().flat_map(|(words, is_stem)| {
+            words.iter().map(move |(word, to)| (&**word, Edge { to: *to, is_stem, n_chars: word.chars().count() }))
+        })
     }
 }
 
@@ -99,41 +135,88 @@ struct Walk<'p> {
     language: &'p str,
 }
 
+/// How a phrase has come so far.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    first: usize,
+    /// Letters of the words that stand as in the term.
+    exact: usize,
+    /// Letters of the word of the term that is misprinted; 0 for none.
+    misprinted: usize,
+}
+
 impl Walk<'_> {
-    /// Goes on at `node` with word `i` of a phrase that began with word `first`.
-    fn from(&self, node: u32, first: usize, i: usize, matches: &mut Vec<TermMatch>) {
+    /// Goes on at `node` with word `i` of a phrase.
+    fn from(&self, node: u32, way: Way, i: usize, matches: &mut Vec<TermMatch>) {
         let Some(word) = self.words.get(i) else { return };
-        if i > first && word.after_stop {
+        if i > way.first && word.after_stop {
             return;
         }
         let node = &self.phrases.nodes[node as usize];
-        for form in forms(&word.folded) {
-            if let Some(next) = node.whole.get(form) {
-                self.reached(*next, first, i, matches);
+        let forms = forms(&word.folded);
+        let mut goes_on = false;
+        for form in &forms {
+            let mut exactly = |to: u32, n_bytes: usize| {
+                goes_on = true;
+                self.reached(to, Way { exact: way.exact + form[..n_bytes].chars().count(), ..way }, i, matches);
+            };
+            if let Some(next) = node.whole.get(*form) {
+                exactly(*next, form.len());
             }
             for (at, _) in form.char_indices().skip(1).chain([(form.len(), ' ')]) {
                 if let Some(next) = node.stems.get(&form[..at]) {
-                    self.reached(*next, first, i, matches);
+                    exactly(*next, at);
                 }
                 if at < form.len()
                     && let Some(next) = node.whole.get(&form[..at])
                     && form[..at].chars().nth(MIN_CHARS_BEFORE_ENDING - 1).is_some()
                     && is_ending(&form[at..], self.language)
                 {
-                    self.reached(*next, first, i, matches);
+                    exactly(*next, at);
                 }
+            }
+        }
+        if !goes_on && way.misprinted == 0 {
+            for form in forms {
+                self.misprinted(node, way, i, form, matches);
             }
         }
     }
 
-    fn reached(&self, node: u32, first: usize, i: usize, matches: &mut Vec<TermMatch>) {
-        let span = Span { start: self.words[first].span.start, end: self.words[i].span.end };
-        for end in &self.phrases.nodes[node as usize].ends {
-            if !end.capitals || self.words[first].capitals {
+    /// Goes on with a form of word `i` as a misprint of the words that lead on from `node`, whole or in their beginning.
+    fn misprinted(&self, node: &Node, way: Way, i: usize, form: &str, matches: &mut Vec<TermMatch>) {
+        let letters: Vec<char> = form.chars().collect();
+        for n in MIN_CHARS_MISPRINTED_AMONG_OTHERS - 1..=letters.len() {
+            let rest = form.char_indices().nth(n).map_or("", |(at, _)| &form[at..]);
+            let mut slip = |edge: &Edge| {
+                if rest.is_empty() || edge.is_stem || is_ending(rest, self.language) {
+                    self.reached(edge.to, Way { misprinted: edge.n_chars, ..way }, i, matches);
+                }
+            };
+            if i == way.first {
+                let (slips, edges) = self.phrases.slips();
+                slips.meant(&letters[..n]).into_iter().for_each(|number| slip(&edges[number as usize]));
+            } else {
+                let long = |(_, edge): &(&str, Edge)| edge.n_chars >= MIN_CHARS_MISPRINTED_AMONG_OTHERS;
+                let meant = |word: &str| is_slip(&letters[..n], &word.chars().collect::<Vec<_>>());
+                node.edges().filter(long).filter(|(word, _)| meant(word)).for_each(|(_, edge)| slip(&edge));
+            }
+        }
+    }
+
+    fn reached(&self, node: u32, way: Way, i: usize, matches: &mut Vec<TermMatch>) {
+        let span = Span { start: self.words[way.first].span.start, end: self.words[i].span.end };
+        let says_enough = match way.misprinted {
+            0 => true,
+            n if i == way.first => n >= MIN_CHARS_MISPRINTED,
+            _ => way.exact >= MIN_CHARS_MISPRINTED_AMONG_OTHERS,
+        };
+        for end in self.phrases.nodes[node as usize].ends.iter().filter(|_| says_enough) {
+            if !end.capitals || self.words[way.first].capitals {
                 matches.push(TermMatch { span, term_type: usize::from(end.term_type) });
             }
         }
-        self.from(node, first, i + 1, matches);
+        self.from(node, way, i + 1, matches);
     }
 }
 
@@ -191,6 +274,23 @@ mod tests {
         let terms = ["open* fire", "IS"];
         assert_eq!(found(&terms, "They opened fire. It is IS.", "en"), ["opened fire", "IS"]);
         assert!(found(&terms, "It opened. Fire spread.", "en").is_empty());
+    }
+
+    #[test]
+    fn a_long_word_or_one_among_others_may_be_misprinted() {
+        let terms =
+            ["كتائب حزب الله", "كتائب سيد الشهداء", "الباليستية", "داعش", "peshmerga", "Asaib Ahl al-Haq", "استهدف*"];
+        assert_eq!(found(&terms, "كتئب حزب الله", "ar"), ["كتئب حزب الله"]);
+        assert_eq!(found(&terms, "وكتائب سيد الشهدداء", "ar"), ["وكتائب سيد الشهدداء"]);
+        assert_eq!(found(&terms, "بالصواريخ البالستية", "ar"), ["البالستية"]);
+        assert_eq!(found(&terms, "the Pehsmerga", "en"), ["Pehsmerga"]);
+        // Too short, two words of a term misprinted, the last letter dropped, another letter.
+        for text in ["داعس", "داعشش", "كتئب حزبب الله", "peshmerg", "pashmerga", "كتئب الله"]
+        {
+            assert!(found(&terms, text, "ar").is_empty(), "{text}");
+        }
+        // What stands as in a term is no misprint of another.
+        assert_eq!(found(&["trained", "trainned"], "trained", "en"), ["trained"]);
     }
 
     #[test]
