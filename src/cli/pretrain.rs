@@ -112,8 +112,8 @@ pub fn execute(args: Args) -> Result<ExitCode> {
             let weights = if args.grow {
                 recipe.model.resize(&wanted);
                 let large = recipe.model.encoder(base.tokenizer.vocab_size());
-                if let Some(fault) = grow::fault(small, &large) {
-                    let error = Error::bad(Place::file("the recipe"), fault, "a network that holds the base");
+                if let Some((found, expected)) = grow::fault(small, &large) {
+                    let error = Error::bad(Place::file("the recipe"), found, expected);
                     return Err(error.hint("give sizes with --set model.hidden_size=… or a recipe with --config"));
                 }
                 grow::grow(&base.weights, small, &large, &Weights::fresh(&weight_table(&large), recipe.training.seed)?)?

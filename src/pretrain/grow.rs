@@ -10,19 +10,19 @@ use crate::error::Result;
 use crate::model::{Config, Weights};
 use candle_core::{Device, Tensor, Var};
 
-/// What keeps a network from holding another, if anything does: the key, its value and what was expected.
-pub fn fault(from: &Config, to: &Config) -> Option<String> {
+/// What keeps a network from holding another, if anything does: the key with its value, and what was expected.
+pub fn fault(from: &Config, to: &Config) -> Option<(String, String)> {
     let sizes = [
         ("hidden_size", from.hidden_size, to.hidden_size),
         ("intermediate_size", from.intermediate_size, to.intermediate_size),
         ("num_hidden_layers", from.num_hidden_layers, to.num_hidden_layers),
     ];
     if let Some((key, from, to)) = sizes.iter().find(|(_, from, to)| to < from) {
-        return Some(format!("{key} = {to}; expected {from}, the base's, or more"));
+        return Some((format!("{key} = {to}"), format!("{from}, the base's, or more")));
     }
     (from.head_dim() != to.head_dim()).then(|| {
-        let (channels, heads, d) = (from.head_dim(), to.num_attention_heads, to.hidden_size);
-        format!("num_attention_heads = {heads} with hidden_size = {d}; expected heads of {channels} channels, as the base has them")
+        let found = format!("num_attention_heads = {} with hidden_size = {}", to.num_attention_heads, to.hidden_size);
+        (found, format!("heads of {} channels, as the base has them", from.head_dim()))
     })
 }
 
