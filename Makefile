@@ -73,7 +73,7 @@ precision: build $(OPEN) ## what int8 and bf16 change in the tags of MODEL
 	  $(RASID) compare $(MODEL) $(MODEL) --precision f32,$$other --labels $(LABELS) --split test || exit 1; \
 	done
 
-pretrain: build ## pre-train a base on CORPORA, then also on the labels' text, into target/base; goes on where it was stopped
+pretrain: build ## pre-train a base on CORPORA, then a larger one around it, also on the labels' text, into target/base; goes on where it was stopped
 	$(RASID) pretrain --corpus $(CORPORA) --leave-out $(LEAVE_OUT) --cache target/tokens --output target/base-general --resume
 	rm -rf target/labels-text.new
 	python3 notebooks/text_of_labels.py target/labels-text.new labels/written/*.jsonl labels/variants/*.jsonl --suffix=-labels
@@ -81,7 +81,7 @@ pretrain: build ## pre-train a base on CORPORA, then also on the labels' text, i
 	diff -rq target/labels-text target/labels-text.new >/dev/null 2>&1 && \
 	  [ target/base -nt target/base-general/model.safetensors ] || rm -rf target/base target/base.training
 	rm -rf target/labels-text && mv target/labels-text.new target/labels-text
-	$(RASID) pretrain --corpus $(CORPORA) target/labels-text --leave-out $(LEAVE_OUT) --cache target/tokens --base target/base-general \
+	$(RASID) pretrain --corpus $(CORPORA) target/labels-text --leave-out $(LEAVE_OUT) --cache target/tokens --base target/base-general --grow \
 	  --config models/recipes/pretrain_last.toml --output target/base --resume
 
 target/open.jsonl: labels/open.tsv | build
@@ -129,7 +129,8 @@ reproduce-tiny: build ## the same path in minutes: a tiny base from the labels' 
 	$(RASID) pretrain --corpus $(TINY)/corpus --output $(TINY)/base-general --set model.hidden_size=64 --set model.intermediate_size=64 \
 	  --set model.num_hidden_layers=2 --set model.num_attention_heads=2 --set training.steps=60 --set training.batch_tokens=1024 \
 	  --set training.evaluate_every=30 --set data.held_out_lines=10 --set data.parallel_share=0
-	$(RASID) pretrain --corpus $(TINY)/corpus --base $(TINY)/base-general --output $(TINY)/base --config models/recipes/pretrain_last.toml \
+	$(RASID) pretrain --corpus $(TINY)/corpus --base $(TINY)/base-general --grow --output $(TINY)/base --config models/recipes/pretrain_last.toml \
+	  --set model.hidden_size=96 --set model.intermediate_size=96 --set model.num_hidden_layers=2 --set model.num_attention_heads=3 \
 	  --set training.steps=20 --set training.batch_tokens=1024 --set data.held_out_lines=10 --set data.parallel_share=0
 	$(RASID) train --labels labels/seeds.jsonl labels/written labels/variants --base $(TINY)/base --output $(TINY)/model --set training.epochs=2
 	$(RASID) evaluate --model $(TINY)/model --labels labels/seeds.jsonl labels/written --split test \

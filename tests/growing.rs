@@ -47,7 +47,11 @@ fn a_grown_base_fills_in_what_the_base_did() {
     let base = open_base(Path::new("models/base")).unwrap();
     let (small, words, sequences) = (&base.config.encoder, Words::new(&base.tokenizer), sequences(&base.tokenizer));
     let expected = value(&MaskedLanguageModel::new(small, &base.weights).unwrap(), &words, &sequences);
-    for wanted in [(256, 384, 4), (256, 384, 7), (256, 640, 4), (320, 384, 4), (512, 768, 6)] {
+    let (d, f, layers) = (small.hidden_size, small.intermediate_size, small.num_hidden_layers);
+    let (wider, twice) = (d + small.head_dim(), 2 * d);
+    for wanted in
+        [(d, f, layers), (d, f, layers + 3), (d, f + 256, layers), (wider, f, layers), (twice, 2 * f, layers + 2)]
+    {
         let large = sizes(small, wanted);
         assert_eq!(fault(small, &large), None);
         let fresh = Weights::fresh(&weight_table(&large), 1).unwrap();
@@ -93,6 +97,8 @@ fn all_that_was_added_learns() {
 #[test]
 fn a_network_that_cannot_hold_the_base_is_told_apart() {
     let small = open_base(Path::new("models/base")).unwrap().config.encoder;
+    let small =
+        Config { hidden_size: 256, intermediate_size: 384, num_hidden_layers: 4, num_attention_heads: 4, ..small };
     for (wanted, found, expected) in [
         ((192, 384, 4), "hidden_size = 192", "256, the base's, or more"),
         ((256, 300, 4), "intermediate_size = 300", "384, the base's, or more"),
