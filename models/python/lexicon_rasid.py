@@ -13,8 +13,8 @@ TYPES = "types.toml"
 # A whole word of this many letters may carry an ending where its language has them.
 MIN_CHARS_BEFORE_ENDING = 4
 # A term of one word may be misprinted if it has this many letters; a word among others if it has as many as the second number says, and
-# the others have as many together.
-MIN_CHARS_MISPRINTED, MIN_CHARS_MISPRINTED_AMONG_OTHERS = 7, 4
+# the others have as many together. Only so many letters of a word are looked at.
+MIN_CHARS_MISPRINTED, MIN_CHARS_MISPRINTED_AMONG_OTHERS, MAX_CHARS_MISPRINTED = 7, 4, 32
 # Longest folded form of a character that is kept, in bytes: ligatures that are whole sentences part words.
 MAX_BYTES = 14
 
@@ -248,7 +248,7 @@ class Lexicon:
                     reached.append((node.whole[start], exact + at, misprinted))
         if not reached and not misprinted:
             for form in forms(in_text[i].folded):
-                for at in range(MIN_CHARS_MISPRINTED_AMONG_OTHERS - 1, len(form) + 1):
+                for at in range(MIN_CHARS_MISPRINTED_AMONG_OTHERS - 1, min(len(form), MAX_CHARS_MISPRINTED) + 1):
                     meant = node.meant(form[:at])
                     reached += [(to, exact, n) for n, to, is_stem in meant if at == len(form) or is_stem or form[at:] in endings]
         for following, exact, misprinted in reached:

@@ -25,6 +25,9 @@ const MIN_CHARS_MISPRINTED: usize = 7;
 /// A word among others of a term may be misprinted if it has this many letters and the others have as many together.
 const MIN_CHARS_MISPRINTED_AMONG_OTHERS: usize = 4;
 
+/// Letters of a word in which a misprint is looked for: no term has a longer word, and a text may have one of thousands.
+const MAX_CHARS_MISPRINTED: usize = 32;
+
 #[derive(Debug, Default)]
 pub(super) struct Phrases {
     nodes: Vec<Node>,
@@ -186,7 +189,7 @@ impl Walk<'_> {
     /// Goes on with a form of word `i` as a misprint of the words that lead on from `node`, whole or in their beginning.
     fn misprinted(&self, node: &Node, way: Way, i: usize, form: &str, matches: &mut Vec<TermMatch>) {
         let letters: Vec<char> = form.chars().collect();
-        for n in MIN_CHARS_MISPRINTED_AMONG_OTHERS - 1..=letters.len() {
+        for n in MIN_CHARS_MISPRINTED_AMONG_OTHERS - 1..=letters.len().min(MAX_CHARS_MISPRINTED) {
             let rest = form.char_indices().nth(n).map_or("", |(at, _)| &form[at..]);
             let mut slip = |edge: &Edge| {
                 if rest.is_empty() || edge.is_stem || is_ending(rest, self.language) {
@@ -289,6 +292,7 @@ mod tests {
         {
             assert!(found(&terms, text, "ar").is_empty(), "{text}");
         }
+        assert!(found(&terms, &"pe".repeat(5_000), "en").is_empty(), "and soon");
         // What stands as in a term is no misprint of another.
         assert_eq!(found(&["trained", "trainned"], "trained", "en"), ["trained"]);
     }
