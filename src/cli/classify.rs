@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
     color: When,
 
-    /// Numbers that the network computes with; auto: int8 where the processor has VNNI, else f32
+    /// Numbers that the network computes with; auto: int8 where the processor has VNNI or dot products, else f32
     #[arg(long, value_enum, default_value_t = Precision::Auto)]
     precision: Precision,
 

@@ -45,7 +45,7 @@ pub struct Args {
     /// Exit with 1 if a figure (a share, 0 to 1) is lower, as in incident.macro_f1=0.8 [default: none]
     #[arg(long, value_name = "FIGURE=P", num_args = 1)]
     pub fail_under: Vec<String>,
-    /// Numbers that the network computes with; auto: int8 where the processor has VNNI, else f32
+    /// Numbers that the network computes with; auto: int8 where the processor has VNNI or dot products, else f32
     #[arg(long, value_enum, default_value_t = Precision::Auto)]
     pub precision: Precision,
     /// Resamples of articles for the 95 % intervals; 0 for none

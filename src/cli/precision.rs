@@ -6,7 +6,7 @@ use clap::ValueEnum;
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
-    /// int8 where the processor has instructions for it (VNNI), else f32
+    /// int8 where the processor has instructions for it (VNNI; dot products on Arm), else f32
     Auto,
     /// 32-bit floating point: the reference
     F32,

@@ -3,6 +3,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 /// Rows of a tile register.
@@ -18,14 +19,18 @@ pub const INT8: u32 = 1 << 25;
 const TILE: u32 = 1 << 24;
 
 /// Whether the processor has these instructions, the system keeps their registers, and this process may use them: the registers
-/// are large, so Linux wants to be asked first. Asking takes its time, so that kernels ask once.
+/// are large, so Linux wants to be asked first. All is asked once: in a virtual machine it takes as long as a product.
 pub fn has(instructions: u32) -> bool {
-    static MAY_BE_USED: OnceLock<bool> = OnceLock::new();
-    processor_has(TILE | instructions) && *MAY_BE_USED.get_or_init(|| system_keeps_registers() && permission_is_given())
+    static FEATURES: OnceLock<u32> = OnceLock::new();
+    let features = *FEATURES.get_or_init(|| {
+        let features = processor_features();
+        if features & TILE != 0 && system_keeps_registers() && permission_is_given() { features } else { 0 }
+    });
+    features & instructions == instructions
 }
 
-fn processor_has(features: u32) -> bool {
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & features == features
+fn processor_features() -> u32 {
+    if __cpuid(0).eax >= 7 { __cpuid_count(7, 0).edx } else { 0 }
 }
 
 fn system_keeps_registers() -> bool {
@@ -79,3 +84,23 @@ pub static CONFIGURATION: Configuration = Configuration {
     bytes_a_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
+
+/// The tile registers of this thread, given their shape, which takes as long as a small product. They are given back in the end.
+pub struct Registers(PhantomData<*const ()>);
+
+impl Registers {
+    /// Panics where the process [may not use them](has).
+    pub fn shaped() -> Registers {
+        assert!(has(TILE), "no tile registers");
+        // SAFETY: the registers were found; read is the configuration, 64 bytes.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
+        Registers(PhantomData)
+    }
+}
+
+impl Drop for Registers {
+    fn drop(&mut self) {
+        // SAFETY: the registers were found when they were shaped.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}

@@ -22,10 +22,8 @@ impl NumberFormat {
     /// Int8 where the processor multiplies bytes faster than anything else, f32 elsewhere.
     pub fn fastest() -> NumberFormat {
         match int8::Instructions::detected() {
-            int8::Instructions::AvxVnni | int8::Instructions::Avx512Vnni | int8::Instructions::Amx => {
-                NumberFormat::Int8
-            }
-            _ => NumberFormat::F32,
+            int8::Instructions::Portable | int8::Instructions::Neon | int8::Instructions::Avx2 => NumberFormat::F32,
+            _ => NumberFormat::Int8,
         }
     }
 

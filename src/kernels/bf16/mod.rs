@@ -40,16 +40,15 @@ impl Instructions {
 
     /// All that this machine can run, the slowest first.
     pub fn available() -> Vec<Instructions> {
-        let mut available = vec![Instructions::Portable];
         #[cfg(target_arch = "x86_64")]
         if avx512::is_available() {
-            available.push(Instructions::Avx512);
             #[cfg(target_os = "linux")]
             if amx::is_available() {
-                available.push(Instructions::Amx);
+                return vec![Instructions::Portable, Instructions::Avx512, Instructions::Amx];
             }
+            return vec![Instructions::Portable, Instructions::Avx512];
         }
-        available
+        vec![Instructions::Portable]
     }
 
     /// What they are called.

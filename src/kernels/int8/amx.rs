@@ -3,10 +3,9 @@
 
 use super::avx512_vnni::{self, add, columns, masks, numbers, store};
 use super::{COLUMNS, DEPTH, Panel, Rows, Step, Target, check};
-use crate::kernels::amx::{CONFIGURATION, INT8, TILE_ROW_BYTES, TILE_ROWS, has};
+use crate::kernels::amx::{INT8, Registers, TILE_ROW_BYTES, TILE_ROWS, has};
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
@@ -29,26 +28,6 @@ pub fn is_available() -> bool {
 /// Whether a product of `m` rows of depth `k` has a block for the registers; a smaller one is left to [`avx512_vnni`] as a whole.
 pub fn fills_registers(m: usize, k: usize) -> bool {
     m >= TILE_ROWS && k.div_ceil(DEPTH) >= STEPS
-}
-
-/// The tile registers of this thread, given their shape, which takes as long as a small product. They are given back in the end.
-pub struct Registers(PhantomData<*const ()>);
-
-impl Registers {
-    /// Panics where the instructions are not [available](is_available).
-    pub fn shaped() -> Registers {
-        assert!(is_available(), "no AMX-INT8");
-        // SAFETY: the instructions were found; read is the configuration, 64 bytes.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
-        Registers(PhantomData)
-    }
-}
-
-impl Drop for Registers {
-    fn drop(&mut self) {
-        // SAFETY: the instructions were found when the registers were shaped.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
-    }
 }
 
 /// As [`portable::tile`](super::portable::tile), up to [`ROWS`] rows.

@@ -21,6 +21,12 @@ pub mod avx_vnni;
 #[cfg(target_arch = "x86_64")]
 pub mod avx512_vnni;
 
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
+
+#[cfg(target_arch = "aarch64")]
+pub mod neon_dotprod;
+
 pub use super::panels::{COLUMNS, ROWS};
 
 use super::matmul::View;
@@ -51,6 +57,10 @@ impl Step {
 pub enum Instructions {
     /// Plain code.
     Portable,
+    /// NEON: 16 operations an instruction, by way of 16 bits.
+    Neon,
+    /// NEON's dot products: 32 operations an instruction.
+    NeonDotprod,
     /// AVX2: 32 operations an instruction, by way of 16 bits.
     Avx2,
     /// AVX-VNNI: 64 operations an instruction.
@@ -86,6 +96,15 @@ impl Instructions {
                 available.push(Instructions::Amx);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            if neon::is_available() {
+                available.push(Instructions::Neon);
+            }
+            if neon_dotprod::is_available() {
+                available.push(Instructions::NeonDotprod);
+            }
+        }
         available
     }
 
@@ -93,6 +112,8 @@ impl Instructions {
     pub fn name(self) -> &'static str {
         match self {
             Instructions::Portable => "plain code",
+            Instructions::Neon => "NEON",
+            Instructions::NeonDotprod => "NEON dot products",
             Instructions::Avx2 => "AVX2",
             Instructions::AvxVnni => "AVX-VNNI",
             Instructions::Avx512Vnni => "AVX512-VNNI",
@@ -229,7 +250,7 @@ pub fn product_by(by: Instructions, (out, ov): (&mut [f32], View), x: &Quantized
     match by {
         #[cfg(target_arch = "x86_64")]
         Instructions::Amx if amx::fills_registers(m, k) => {
-            let registers = amx::Registers::shaped();
+            let registers = super::amx::Registers::shaped();
             blocks(&mut out, x, w, amx::ROWS, |target, rows, panel| amx::tile(&registers, target, rows, panel));
         }
         #[cfg(target_arch = "x86_64")]
@@ -238,6 +259,10 @@ pub fn product_by(by: Instructions, (out, ov): (&mut [f32], View), x: &Quantized
         Instructions::AvxVnni => blocks(&mut out, x, w, ROWS, avx_vnni::tile),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => blocks(&mut out, x, w, ROWS, avx2::tile),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::NeonDotprod => blocks(&mut out, x, w, ROWS, neon_dotprod::tile),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => blocks(&mut out, x, w, ROWS, neon::tile),
         _ => blocks(&mut out, x, w, ROWS, portable::tile),
     }
 }

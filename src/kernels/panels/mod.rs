@@ -2,8 +2,8 @@
 //!
 //! The weight's rows (the output's columns) stand in panels of [`COLUMNS`], step of the sum after step, so that a product
 //! reads memory in order and no call lays anything out again. Three modules multiply a block of rows with a panel, with the
-//! same function `tile`: [`portable`] is the definition, `avx2` and `avx512` are what the machine runs if it can. Each value
-//! is one sum over the steps in their order, so a row of the output has the same bits whatever rows stand beside it.
+//! same function `tile`: [`portable`] is the definition, `avx2`, `avx512` and `neon` are what the machine runs if it can. Each
+//! value is one sum over the steps in their order, so a row of the output has the same bits whatever rows stand beside it.
 
 pub mod attention;
 pub mod layout;
@@ -14,6 +14,9 @@ pub mod avx2;
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx512;
+
+#[cfg(target_arch = "aarch64")]
+pub mod neon;
 
 pub use layout::{COLUMNS, Panels, Step};
 
@@ -32,6 +35,8 @@ const CHUNK: usize = 8 * ROWS;
 pub enum Instructions {
     /// Plain code.
     Portable,
+    /// NEON: 8 operations an instruction.
+    Neon,
     /// AVX2 with FMA: 16 operations an instruction.
     Avx2,
     /// AVX-512: 32 operations an instruction.
@@ -57,6 +62,10 @@ impl Instructions {
                 available.push(Instructions::Avx512);
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if neon::is_available() {
+            available.push(Instructions::Neon);
+        }
         available
     }
 
@@ -64,6 +73,7 @@ impl Instructions {
     pub fn name(self) -> &'static str {
         match self {
             Instructions::Portable => "plain code",
+            Instructions::Neon => "NEON",
             Instructions::Avx2 => "AVX2",
             Instructions::Avx512 => "AVX-512",
         }
@@ -75,6 +85,8 @@ impl Instructions {
             Instructions::Avx512 => avx512::tile(target, rows, panel),
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => avx2::tile(target, rows, panel),
+            #[cfg(target_arch = "aarch64")]
+            Instructions::Neon => neon::tile(target, rows, panel),
             _ => portable::tile(target, rows, panel),
         }
     }
