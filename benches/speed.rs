@@ -17,7 +17,7 @@ use rasid::kernels::panels::attention::Scratch;
 use rasid::kernels::panels::{self, Panels};
 use rasid::kernels::rotary::Rotary;
 use rasid::kernels::threads::single_threaded_tensors;
-use rasid::kernels::{bf16, int8};
+use rasid::kernels::{bf16, int8, split};
 use rasid::model::NumberFormat;
 use rasid::model_dir::Model;
 use rasid::read::{self, ReadOptions};
@@ -157,6 +157,12 @@ fn linear_in_use(bench: &Bench) {
         bench.time(&of("f32", (t, k, n)), work, || {
             panels::product((black_box(&mut out), ov), (black_box(&a), av), &panels, 1.0, false);
         });
+        let weight = split::Weight::new(&b, n, k);
+        if split::is_fast() {
+            bench.time(&of("f32 in three parts", (t, k, n)), work, || {
+                split::product((black_box(&mut out), ov), (black_box(&a), av), &weight, false);
+            });
+        }
         let weight = bf16::Weight::new(&b, n, k);
         bench.time(&of("bf16", (t, k, n)), work, || {
             bf16::product((black_box(&mut out), ov), (black_box(&a), av), &weight, false);

@@ -18,5 +18,6 @@ pub mod norm;
 pub mod panels;
 pub mod rotary;
 pub mod simd;
+pub mod split;
 pub mod threads;
 pub mod training;

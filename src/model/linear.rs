@@ -4,6 +4,7 @@ use super::stored::Stored;
 use crate::kernels::int8::rows::QuantizedRows;
 use crate::kernels::matmul::View;
 use crate::kernels::panels::{self, Panels};
+use crate::kernels::split;
 use crate::kernels::{bf16, int8};
 
 /// Number format of the factors of matrix products in a network in use; all else is f32.
@@ -27,6 +28,15 @@ impl NumberFormat {
         }
     }
 
+    /// Tokens that a network takes at once, at least and at most: enough to keep its products busy, few enough to stay in the cache.
+    pub fn tokens_at_once(self) -> (usize, usize) {
+        match self {
+            // Weights are three times as large as in bf16, and blocks of 32 rows best whole.
+            NumberFormat::F32 if split::is_fast() => (128, 512),
+            _ => (128, 128),
+        }
+    }
+
     /// `f32`, `bf16` or `int8`.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +52,8 @@ impl NumberFormat {
 pub enum Linear {
     /// In f32.
     F32(Panels),
+    /// In f32, by products of bf16.
+    Split(split::Weight),
     /// In bf16.
     Bf16(bf16::Weight),
     /// In whole numbers.
@@ -53,6 +65,10 @@ impl Linear {
     pub fn new(weight: &Stored, format: NumberFormat) -> Linear {
         let [n, k] = *weight.shape() else { panic!("a linear layer's weight has two axes") };
         match format {
+            // The few columns of a head would leave most of a panel empty.
+            NumberFormat::F32 if split::is_fast() && n >= split::BLOCK => {
+                Linear::Split(split::Weight::new(&weight.to_f32(), n, k))
+            }
             NumberFormat::F32 => Linear::F32(Panels::new(&weight.to_f32(), n, k)),
             NumberFormat::Bf16 => Linear::Bf16(bf16::Weight::new(&weight.to_f32(), n, k)),
             NumberFormat::Int8 => Linear::Int8(match weight.whole_numbers() {
@@ -66,6 +82,7 @@ impl Linear {
     pub fn shape(&self) -> (usize, usize) {
         match self {
             Linear::F32(w) => w.shape(),
+            Linear::Split(w) => w.shape(),
             Linear::Bf16(w) => w.shape(),
             Linear::Int8(w) => w.shape(),
         }
@@ -78,6 +95,7 @@ impl Linear {
         let (xv, ov) = (View::dense(t, k), View::dense(t, n));
         match self {
             Linear::F32(w) => panels::product((out, ov), (x, xv), w, 1.0, accumulate),
+            Linear::Split(w) => split::product((out, ov), (x, xv), w, accumulate),
             Linear::Bf16(w) => bf16::product((out, ov), (x, xv), w, accumulate),
             Linear::Int8(w) => {
                 rounded.fill(x, t, k);

@@ -11,9 +11,6 @@ use crate::schema::Schema;
 use crate::tokens::{Encoded, InputConfig, Packed, Tokenizer};
 use std::sync::Arc;
 
-/// Tokens a worker takes at once: enough to keep the matrix products busy, few enough to stay in the cache.
-const TOKENS_A_PACK: usize = 128;
-
 /// Tokenizer, network and labels together.
 pub struct Model {
     /// Name of the model in outputs.
@@ -89,6 +86,10 @@ impl Model {
     pub fn logits(&self, encoded: &[Encoded]) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut order: Vec<usize> = (0..encoded.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(encoded[*i].ids.len()));
+        // Fewer where there would be less than two packs for each worker.
+        let n_tokens: usize = encoded.iter().map(|e| e.ids.len()).sum();
+        let (least, most) = self.engine.format().tokens_at_once();
+        let at_once = (n_tokens / (2 * self.workers.max(1))).clamp(least, most);
         let mut packs: Vec<Vec<usize>> = Vec::new();
         let mut room = 0;
         for i in order {
@@ -97,7 +98,7 @@ impl Model {
                 Some(pack) if n <= room => pack.push(i),
                 _ => {
                     packs.push(vec![i]);
-                    room = TOKENS_A_PACK;
+                    room = at_once;
                 }
             }
             room = room.saturating_sub(n);
