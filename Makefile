@@ -13,13 +13,14 @@ BASE    ?= $(if $(CORPORA),target/base,$(or $(wildcard models/base),none))
 OUTPUT  ?= target/trained
 
 RASID     := target/release/rasid
-HOST      = $(shell rustc -vV | awk '/^host:/ { print toupper($$2) }' | tr - _)
+TRIPLE    = $(shell rustc -vV | awk '/^host:/ { print $$2 }')
+HOST      = $(shell echo $(TRIPLE) | tr a-z- A-Z_)
 SCORES    := target/scores
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 PYTHON    := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-hub parity memcheck lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
+.PHONY: help build test test-hub parity memcheck asan lint format bench bench-peers precision pretrain train evaluate cross-validate notebooks reproduce reproduce-tiny
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,10 @@ $(PARITY)/bin/python: tests/python/requirements.txt
 memcheck: ## run the kernels' tests under valgrind, which knows AVX2 and plain code but no AVX-512
 	CARGO_TARGET_$(HOST)_RUNNER="valgrind -q --error-exitcode=9" PROPTEST_CASES=12 \
 	  cargo test --release --lib -- kernels::panels kernels::int8 kernels::norm kernels::activation --test-threads=1
+
+asan: ## run the kernels' tests under AddressSanitizer, which sees all but the tile registers' assembly; builds all anew
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+	  cargo test --release --lib --target $(TRIPLE) --target-dir target/asan -- kernels --test-threads=1
 
 lint: ## check format and lints; warnings are errors
 	cargo fmt --check

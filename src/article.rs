@@ -1,7 +1,7 @@
 //! Words of the domain: an article, a sentence in it, and what the tagger says of the sentence.
 
 use crate::error::Result;
-use crate::schema::Schema;
+use crate::schema::{Combinations, Schema};
 use serde::{Deserialize, Serialize};
 
 /// Half-open byte range `start..end` into a text; both lie on character borders.
@@ -75,7 +75,8 @@ impl<'t> SentenceInput<'t> {
 /// What one head says of a sentence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
-    /// Index of the most probable class in the head's [`classes`](crate::schema::Head::classes).
+    /// Index in the head's [`classes`](crate::schema::Head::classes) of the most probable class, or of that in the most probable
+    /// combination of answers, where the schema forbids some.
     pub label: usize,
     /// One probability a class, summing to 1.
     pub probabilities: Vec<f32>,
@@ -106,6 +107,18 @@ pub struct Prediction {
     pub tags: Vec<Tag>,
     /// The sentence alone was longer than the model reads; its end was not seen.
     pub truncated: bool,
+}
+
+impl Prediction {
+    /// From the probabilities of each head, which are conditioned on `combinations` where there are some.
+    pub fn new(mut heads: Vec<Vec<f32>>, combinations: Option<&Combinations>, truncated: bool) -> Prediction {
+        let best = combinations.and_then(|combinations| combinations.condition(&mut heads));
+        let mut tags: Vec<Tag> = heads.into_iter().map(Tag::from_probabilities).collect();
+        if let Some(best) = best {
+            tags.iter_mut().zip(best).for_each(|(tag, label)| tag.label = *label);
+        }
+        Prediction { tags, truncated }
+    }
 }
 
 /// A named group found in a sentence: evidence, not a guess of the network.

@@ -1,8 +1,12 @@
 //! Heads and classes, read from a file (labels/schema.toml): which questions the model answers, and with which labels.
 
+mod combinations;
+
+pub use combinations::Combinations;
+
 use crate::error::{Error, Place, Result, nearest};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 /// The questions and their possible answers.
@@ -14,6 +18,9 @@ pub struct Schema {
     /// One classification head of the model each, in the order of the logits.
     #[serde(rename = "head")]
     pub heads: Vec<Head>,
+    /// Answers of different heads that never stand together: by head the answers, of which any with any of the others is meant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never: Vec<BTreeMap<String, Vec<String>>>,
 }
 
 /// A question: `incident` asks what happened.
@@ -49,7 +56,8 @@ impl Schema {
     /// Reads and checks a schema file.
     ///
     /// # Errors
-    /// Unreadable file, broken TOML, an unknown key, no head, a head with fewer than two classes, a name twice.
+    /// Unreadable file, broken TOML, an unknown key, no head, a head with fewer than two classes, a name twice, a `[[never]]` of unknown
+    /// names or of one head.
     pub fn read(path: &Path) -> Result<Schema> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         Schema::parse(&text, path)
@@ -102,7 +110,37 @@ impl Schema {
                 }
             }
         }
+        for (i, never) in self.never.iter().enumerate() {
+            let fault = |found: String, expected: &str| Err(Error::bad(place(), found, expected));
+            if never.len() < 2 {
+                let found = format!("[[never]] {} with {} heads", i + 1, never.len());
+                return fault(found, "answers of two heads or more");
+            }
+            for (name, answers) in never {
+                let Some(head) = self.head_index(name).map(|h| &self.heads[h]) else {
+                    return fault(format!("[[never]] {} of head \"{name}\"", i + 1), "a head of this schema");
+                };
+                if answers.is_empty() {
+                    return fault(format!("[[never]] {} without answers of \"{name}\"", i + 1), "one answer or more");
+                }
+                answers.iter().try_for_each(|answer| head.class_index(answer, &place()).map(drop))?;
+            }
+        }
+        let n: usize = self.heads.iter().map(|head| head.classes.len()).fold(1, usize::saturating_mul);
+        if !self.never.is_empty() && n > combinations::MAX_COMBINATIONS {
+            let expected = format!("at most {} beside [[never]]", combinations::MAX_COMBINATIONS);
+            return Err(Error::bad(place(), format!("{n} combinations of answers"), expected));
+        }
         Ok(())
+    }
+
+    /// Whether a `[[never]]` holds of these answers, an index for each head that has one.
+    pub fn forbids(&self, answer: impl Fn(usize) -> Option<usize>) -> bool {
+        let holds = |name: &String, answers: &Vec<String>| {
+            let head = self.head_index(name).and_then(|h| answer(h).map(|class| &self.heads[h].classes[class].name));
+            head.is_some_and(|class| answers.contains(class))
+        };
+        self.never.iter().any(|never| never.iter().all(|(name, answers)| holds(name, answers)))
     }
 
     /// Index of a head by name.
@@ -191,5 +229,11 @@ mod tests {
         let one_class = "version = 1\n[[head]]\nname='a'\nquestion='?'\n[[head.class]]\nname='x'\ndefinition=''\n";
         assert!(check(one_class).contains("head \"a\" with 1 classes"));
         assert!(check(&one_class.replace("'a'", "'text'")).contains("a head named \"text\""));
+        let shipped = std::fs::read_to_string("labels/schema.toml").unwrap();
+        let with = |never: &str| check(&format!("{shipped}[[never]]\n{never}\n"));
+        assert!(with("incident = ['other']").contains("[[never]] 5 with 1 heads"));
+        assert!(with("incident = ['other']\nauthor = ['iran']").contains("[[never]] 5 of head \"author\""));
+        assert!(with("incident = ['other']\nperpetrator = ['irna']").contains("did you mean \"iran\"?"));
+        assert!(with("incident = []\nperpetrator = ['iran']").contains("[[never]] 5 without answers of \"incident\""));
     }
 }

@@ -389,7 +389,7 @@ fn a_damaged_model_is_told_and_the_old_output_stays() {
         ("tokenizer.json", half, &["m/tokenizer.json", "; expected "]),
         (
             "schema.toml",
-            |bytes| replace(bytes, "name = \"militia_attack\"", "name = \"arson\""),
+            |bytes| replace(bytes, "\"militia_attack\"", "\"arson\""),
             &[
                 "m/config.json: label 1 is \"incident.militia_attack\"; expected \"incident.arson\", as the schema says",
                 "hint: the model was trained with another schema; train again or use its own schema.toml",

@@ -73,8 +73,9 @@ fn label_file(folder: &Path, name: &str, sentences: &[(&str, &str, &str, &str)])
     let lines: Vec<String> = sentences
         .iter()
         .map(|(article, split, text, incident)| {
+            let perpetrator = if *incident == "is_attack" { "islamic_state" } else { "none" };
             serde_json::json!({"article_id": article, "language": "en", "text": text, "incident": incident,
-                "perpetrator": "none", "split": split, "start": 0, "end": text.len()})
+                "perpetrator": perpetrator, "split": split, "start": 0, "end": text.len()})
             .to_string()
         })
         .collect();
@@ -124,6 +125,28 @@ fn what_makes_a_score_dishonest_is_an_error_and_the_rest_a_warning() {
     assert_eq!(kinds(&[("a", "train", &"word ".repeat(500), "other")]), (vec![], vec![LongText]));
     assert_eq!(kinds(&[("a", "train", " ", "other")]), (vec![Schema], vec![]));
     assert_eq!(kinds(&[("a", "train", A, "othr")]), (vec![Schema], vec![]));
+}
+
+#[test]
+fn labels_that_never_stand_together_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.jsonl");
+    let line = |id: &str, text: &str, incident: &str, perpetrator: serde_json::Value| {
+        serde_json::json!({"article_id": id, "language": "en", "text": text, "incident": incident,
+            "perpetrator": perpetrator, "split": "train"})
+        .to_string()
+    };
+    let lines = [
+        line("a", A, "militia_attack", "unidentified".into()),
+        line("b", "Gunmen of the group stormed the village.", "is_attack", "militia".into()),
+        line("c", "The mine had been left behind.", "is_attack", serde_json::Value::Null),
+    ];
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let report = check(&[path], &schema()).unwrap();
+    let [error] = &report.errors[..] else { panic!("{:?}", report.errors) };
+    assert_eq!(error.kind, FindingKind::Combination);
+    assert!(error.place.ends_with("x.jsonl line 2"), "{}", error.place);
+    assert!(error.message.starts_with("is_attack and militia never stand together"), "{}", error.message);
 }
 
 #[test]
@@ -212,12 +235,12 @@ fn agreement_shows_kappa_and_confusion() {
         let sentences: Vec<_> = texts.iter().zip(labels).map(|(text, label)| ("a", "train", *text, label)).collect();
         label_file(folder.path(), name, &sentences).to_str().unwrap().to_string()
     };
-    let a = labelled("a.jsonl", ["other", "other", "is_attack", "is_attack"]);
-    let b = labelled("b.jsonl", ["other", "is_attack", "is_attack", "is_attack"]);
+    let a = labelled("a.jsonl", ["other", "other", "policy_statement", "policy_statement"]);
+    let b = labelled("b.jsonl", ["other", "policy_statement", "policy_statement", "policy_statement"]);
     // observed 3/4; expected 2/4·1/4 + 2/4·3/4 = 1/2; kappa (3/4 − 1/2) / (1/2) = 1/2
     let (code, out) = run(&["agreement", &a, &b]);
     assert_eq!(code, Ok(0));
     assert!(out.contains("incident: kappa 0.500 (observed 0.750, by chance 0.500, 4 sentences)"), "{out}");
     assert!(out.contains("perpetrator: kappa — (observed 1.000"), "{out}");
-    assert!(out.contains("  other              1      1\n"), "{out}");
+    assert!(out.contains("  other                            1      1\n"), "{out}");
 }

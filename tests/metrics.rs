@@ -16,7 +16,7 @@ fn fixtures() -> Value {
 fn schema(n_classes: usize) -> Schema {
     let class = |i: usize| Class { name: format!("c{i}"), definition: String::new(), examples: vec![], color: None };
     let head = Head { name: "incident".into(), question: "?".into(), classes: (0..n_classes).map(class).collect() };
-    Schema { version: 1, heads: vec![head] }
+    Schema { version: 1, heads: vec![head], never: Vec::new() }
 }
 
 fn example(i: usize, gold: Option<usize>) -> Example {

@@ -126,7 +126,7 @@ fn a_base_to_train_from_has_no_heads_and_its_perplexity() {
     let folder = data.path().join("base");
     let history =
         r#"[{"step": 10, "perplexity": {"ar": 90.0}}, {"step": 20, "perplexity": {"ar": 40.5, "ckb": 80.5}}]"#;
-    let no_heads = Schema { version: 1, heads: Vec::new() };
+    let no_heads = Schema { version: 1, heads: Vec::new(), never: Vec::new() };
     // The folder of a base holds a recipe and measurements, and no schema.
     write_tiny(&folder, &no_heads, vec![("metrics.json", history.into())]);
     let told = contains("none: a base for `rasid train --base`").and(contains("  ar   40.5\n  ckb  80.5\n"));

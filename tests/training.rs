@@ -37,7 +37,7 @@ const SENTENCES: [(&str, &str, &str); 8] = [
     ("سقطت طائرة مسيرة على قاعدة حرير.", "militia_attack", "unidentified"),
     ("Saraya Awliya al-Dam fired rockets at the consulate.", "militia_attack", "militia"),
     ("دعا رئيس الوزراء إلى انسحاب القوات الأجنبية.", "policy_statement", "other_actor"),
-    ("The coalition said its troops would stay for a year.", "policy_statement", "coalition"),
+    ("The Revolutionary Guard said it would stay for a year.", "policy_statement", "iran"),
     ("يبلغ عدد سكان القضاء أربعين ألف نسمة.", "other", "none"),
     ("Subscribe to our newsletter.", "other", "none"),
 ];
@@ -326,7 +326,7 @@ fn tags_of_another_model_are_learned_from() {
             title: None,
             previous: None,
             text: text.into(),
-            shares: vec![vec![0.0, 0.1, 0.9, 0.0], vec![0.0, 0.0, 0.0, 0.8, 0.2, 0.0, 0.0]],
+            shares: vec![vec![0.0, 0.1, 0.9, 0.0], vec![0.0, 0.0, 0.0, 0.0, 0.8, 0.2, 0.0]],
         })
         .collect();
     let quick =
@@ -337,7 +337,7 @@ fn tags_of_another_model_are_learned_from() {
         let trained = folder.go(&quick, &examples, |options| options.soft = soft).unwrap();
         let input = SentenceInput { language: "en", text, title: None, previous: None };
         let tags = trained.model.classify(&[input]).unwrap().remove(0).tags;
-        [tags[0].probabilities[2], tags[1].probabilities[3]]
+        [tags[0].probabilities[2], tags[1].probabilities[4]]
     };
     let (with, without) = (probabilities(&soft), probabilities(&[]));
     assert!((with[0] - 0.9).abs() < 0.1 && (with[1] - 0.8).abs() < 0.1, "{with:?}");

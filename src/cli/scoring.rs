@@ -188,7 +188,7 @@ mod tests {
     fn topics(labels: [&str; 2]) -> Schema {
         let class = |name: &str| Class { name: name.into(), definition: name.into(), examples: vec![], color: None };
         let head = Head { name: "topic".into(), question: "?".into(), classes: labels.map(class).into() };
-        Schema { version: 1, heads: vec![head] }
+        Schema { version: 1, heads: vec![head], never: Vec::new() }
     }
 
     fn examples(_: &[PathBuf], _: &Schema) -> Result<Vec<Example>> {

@@ -23,6 +23,8 @@ const MAX_CHARS: usize = 2_000;
 pub enum FindingKind {
     /// The file or record is not as the schema says, an unknown label or an empty text included.
     Schema,
+    /// Labels of different heads that the schema says never stand together.
+    Combination,
     /// Start and end do not span the text.
     Span,
     /// An article in two splits, or partly in one.
@@ -121,6 +123,7 @@ pub fn check(paths: &[PathBuf], schema: &Schema) -> Result<CheckReport> {
     let reading = read(paths, schema)?;
     let examples = &reading.examples;
     let mut findings: Vec<(bool, Finding)> = reading.faults.iter().map(schema_finding).collect();
+    check_combinations(examples, schema, &mut findings);
     check_spans_and_lengths(examples, &mut findings);
     check_ids(examples, &mut findings);
     check_articles(examples, &mut findings);
@@ -175,6 +178,15 @@ fn schema_finding(fault: &Error) -> (bool, Finding) {
 
 fn finding(kind: FindingKind, example: &Example, message: String) -> Finding {
     Finding { kind, place: example.place.to_string(), message }
+}
+
+fn check_combinations(examples: &[Example], schema: &Schema, findings: &mut Vec<(bool, Finding)>) {
+    for example in examples.iter().filter(|example| schema.forbids(|head| example.labels[head])) {
+        let labels = schema.heads.iter().zip(&example.labels);
+        let given: Vec<&str> = labels.filter_map(|(head, label)| Some(head.classes[(*label)?].name.as_str())).collect();
+        let message = format!("{} never stand together, says a [[never]] of the schema", given.join(" and "));
+        findings.push((true, finding(FindingKind::Combination, example, message)));
+    }
 }
 
 fn check_spans_and_lengths(examples: &[Example], findings: &mut Vec<(bool, Finding)>) {

@@ -259,7 +259,7 @@ impl ConfigJson {
             question: "Which label?".into(),
             classes: (head.start..head.end).filter_map(|id| self.id2label.get(&id.to_string())).map(class).collect(),
         };
-        Schema { version: 1, heads: self.heads.iter().map(head).collect() }
+        Schema { version: 1, heads: self.heads.iter().map(head).collect(), never: Vec::new() }
     }
 
     /// Notes which n-grams stand beside the network, and with which weight in each head.

@@ -1,13 +1,13 @@
 //! A model that is ready to classify.
 
-use crate::article::{Classify, Prediction, SentenceInput, Tag};
+use crate::article::{Classify, Prediction, SentenceInput};
 use crate::baseline::Tfidf;
 use crate::error::Result;
 use crate::kernels::math::softmax_in_place;
 use crate::kernels::threads::{default_workers, in_parallel};
 use crate::lexicon::Lexicon;
 use crate::model::Engine;
-use crate::schema::Schema;
+use crate::schema::{Combinations, Schema};
 use crate::tokens::{Encoded, InputConfig, Packed, Tokenizer};
 use std::sync::Arc;
 
@@ -152,16 +152,16 @@ impl Classify for Model {
         let encoded = self.encode(inputs)?;
         let mut logits = self.logits(&encoded)?;
         self.add_ngrams(inputs, &mut logits);
-        let predictions = encoded.iter().zip(logits).map(|(encoded, heads)| {
-            let tags = heads.into_iter().zip(&self.temperatures).map(|(mut row, temperature)| {
+        let combinations = Combinations::of(&self.schema).filter(|_| !self.is_multi_label);
+        let predictions = encoded.iter().zip(logits).map(|(encoded, mut heads)| {
+            for (row, temperature) in heads.iter_mut().zip(&self.temperatures) {
                 row.iter_mut().for_each(|x| *x /= temperature);
                 match self.is_multi_label {
                     true => row.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
-                    false => softmax_in_place(&mut row),
+                    false => softmax_in_place(row),
                 }
-                Tag::from_probabilities(row)
-            });
-            Prediction { tags: tags.collect(), truncated: encoded.truncated }
+            }
+            Prediction::new(heads, combinations.as_ref(), encoded.truncated)
         });
         Ok(predictions.collect())
     }

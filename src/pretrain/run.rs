@@ -215,7 +215,7 @@ pub fn pretrain(
 }
 
 /// A base tags nothing.
-const NO_HEADS: Schema = Schema { version: 1, heads: Vec::new() };
+const NO_HEADS: Schema = Schema { version: 1, heads: Vec::new(), never: Vec::new() };
 
 /// The lines of metrics.jsonl: a measurement each, and how fast it went.
 fn metrics_lines(progress: &PretrainProgress) -> Vec<String> {

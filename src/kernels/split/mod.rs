@@ -213,19 +213,13 @@ pub fn product_by(
         }
         return;
     }
-    let depth = k.div_ceil(DEPTH);
-    let chunk = (CHUNK / k).next_multiple_of(BLOCK);
+    let chunk = (CHUNK / k).max(1).next_multiple_of(BLOCK);
     SCRATCH.with_borrow_mut(|blocks| {
         for first in (0..m).step_by(chunk) {
             let rows = chunk.min(m - first);
             lay_out(&x[xv.offset + first * xv.row_stride..], xv.row_stride, (rows, k), blocks);
-            let (whole, rest) = blocks.split_at(rows / BLOCK * depth);
-            for (row, m, blocks) in [(0, BLOCK, whole), (rows - rows % BLOCK, rows % BLOCK, rest)] {
-                if !blocks.is_empty() {
-                    let out = &mut out[ov.offset + (first + row) * ov.row_stride..];
-                    Target { out, stride: ov.row_stride, columns: n, accumulate }.fill(by, m, blocks, w);
-                }
-            }
+            let out = &mut out[ov.offset + first * ov.row_stride..];
+            Target { out, stride: ov.row_stride, rows, columns: n, accumulate }.fill(by, blocks, w);
         }
     });
 }
@@ -234,37 +228,31 @@ pub fn product_by(
 struct Target<'a> {
     out: &'a mut [f32],
     stride: usize,
+    rows: usize,
     columns: usize,
     accumulate: bool,
 }
 
 impl Target<'_> {
-    /// All blocks, of `m` rows each, times all panels.
-    fn fill(&mut self, by: Instructions, m: usize, blocks: &[Steps], w: &Weight) {
+    /// All blocks times all panels.
+    fn fill(&mut self, by: Instructions, blocks: &[Steps], w: &Weight) {
         match by {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Instructions::Amx => {
                 let registers = amx::Shaped::registers();
-                self.fill_by(m, blocks, w, |block, rows, columns, i| {
-                    amx::multiply(&registers, block, rows, columns, i)
-                });
+                self.fill_by(blocks, w, |block, rows, columns, i| amx::multiply(&registers, block, rows, columns, i));
             }
-            _ => self.fill_by(m, blocks, w, |block, rows, columns, _| portable::multiply(block, rows, columns)),
+            _ => self.fill_by(blocks, w, |block, rows, columns, _| portable::multiply(block, rows, columns)),
         }
     }
 
     /// As [`fill`](Self::fill); `multiply` is told, too, how many blocks have met the panel before.
-    fn fill_by(
-        &mut self,
-        m: usize,
-        blocks: &[Steps],
-        w: &Weight,
-        multiply: impl Fn(&mut Block<'_>, &[Steps], &[Steps], usize),
-    ) {
+    fn fill_by(&mut self, blocks: &[Steps], w: &Weight, multiply: impl Fn(&mut Block<'_>, &[Steps], &[Steps], usize)) {
         let depth = w.k.div_ceil(DEPTH);
         for (j, columns) in w.steps.chunks_exact(depth).enumerate() {
             let n = BLOCK.min(self.columns - j * BLOCK);
             for (i, rows) in blocks.chunks_exact(depth).enumerate() {
+                let m = BLOCK.min(self.rows - i * BLOCK);
                 let out = &mut self.out[i * BLOCK * self.stride + j * BLOCK..];
                 if (m, n) == (BLOCK, BLOCK) && !self.accumulate {
                     multiply(&mut Block { out, stride: self.stride }, rows, columns, i);
