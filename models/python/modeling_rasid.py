@@ -129,7 +129,8 @@ class RasidModel(RasidPreTrainedModel):
 
 
 class RasidForSequenceClassification(RasidPreTrainedModel):
-    """One head: its logits are divided by its temperature, so that their softmax is the program's probabilities."""
+    """One head: its logits are divided by its temperature, so that their softmax is the program's probabilities, before it strikes out
+    answers of two heads that the schema says never stand together."""
 
     def __init__(self, config):
         super().__init__(config)

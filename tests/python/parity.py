@@ -80,8 +80,10 @@ def train(base, folder, more=()):
     labels.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
     settings = ["model.ngrams=false", "input.context=none", "input.max_tokens=32", "training.epochs=6", "training.learning_rate=3e-3",
                 "model.weights_dtype=f32", *more]
-    model = folder / "model"
-    rasid("train", "--quiet", "--labels", labels, "--base", base, "--output", model,
+    # What is exported are heads, each by itself, so none may know of the other here.
+    schema, model = folder / "schema.toml", folder / "model"
+    schema.write_text((ROOT / "labels/schema.toml").read_text(encoding="utf-8").split("[[never]]")[0], encoding="utf-8")
+    rasid("train", "--quiet", "--labels", labels, "--schema", schema, "--base", base, "--output", model,
           *(part for setting in settings for part in ("--set", setting)))
     return model
 
