@@ -30,8 +30,9 @@ pub fn fills_registers(m: usize, k: usize) -> bool {
     m >= TILE_ROWS && k.div_ceil(DEPTH) >= STEPS
 }
 
-/// As [`portable::tile`](super::portable::tile), up to [`ROWS`] rows.
+/// As [`portable::tile`](super::portable::tile), up to [`ROWS`] rows. Panics where the instructions are not [available](is_available), too.
 pub fn tile(_: &Registers, target: &mut Target<'_>, rows: Rows<'_>, panel: Panel<'_>) {
+    assert!(is_available(), "no AMX-INT8");
     check(target, &rows, &panel, ROWS);
     let n = rows.scales.len();
     if n < TILE_ROWS || panel.steps.len() < STEPS {
@@ -46,7 +47,7 @@ pub fn tile(_: &Registers, target: &mut Target<'_>, rows: Rows<'_>, panel: Panel
     // The lower half ends with the last row, so that with fewer than 32 rows some are in both.
     let lower = n - TILE_ROWS;
     let mut sums = MaybeUninit::uninit();
-    // SAFETY: the registers have their shape; `check` saw that rows and output are long enough, and there are 16 rows and
+    // SAFETY: the instructions were found, the registers have their shape; `check` saw that rows and output are long enough, and there are 16 rows and
     // 16 steps or more.
     unsafe {
         multiply(&mut sums, rows, panel, lower);
